@@ -1,0 +1,32 @@
+"""The Celery app, and everything that happens by itself, on one screen.
+
+A tick only looks for due rows; what is to be done stands in the database (ARCHITECTURE 2 and 3).
+Every message expires with its interval, so that a broker that was away does not come back with a backlog.
+"""
+
+import os
+
+from celery import Celery
+from django.conf import settings
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "panel.settings")
+
+app = Celery("panel")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+
+def every(seconds: float, task: str) -> dict[str, object]:
+    """Describe one line of the schedule."""
+    return {"task": task, "schedule": seconds, "options": {"expires": max(seconds, 1)}}
+
+
+app.conf.beat_schedule = {
+    "forward": every(settings.FORWARD_EVERY_SECONDS, "orders.tasks.forward_due"),
+    "sweep": every(5, "orders.tasks.sweep_ended_leases"),
+    "sync": every(settings.SYNC_EVERY_SECONDS, "orders.tasks.sync_due"),
+    "release": every(60, "orders.tasks.release_held"),
+    "prune": every(3600, "orders.tasks.prune_placed_once"),
+    "close day": every(3600, "accounts.tasks.close_days"),
+    "audit": every(24 * 3600, "orders.tasks.audit"),
+}
