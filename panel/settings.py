@@ -22,9 +22,7 @@ PORT = env.int("PORT", default=8000)
 EMBEDDED = not env.str("DATABASE_URL", default="")
 
 if EMBEDDED or not env.str("REDIS_URL", default=""):
-    services = embedded.use_services(
-        VAR_DIR, postgres=EMBEDDED, redis=not env.str("REDIS_URL", default="")
-    )
+    services = embedded.use_services(VAR_DIR, postgres=EMBEDDED, redis=not env.str("REDIS_URL", default=""))
     DATABASE_URL = env.str("DATABASE_URL", default="") or services.database_url
     REDIS_URL = env.str("REDIS_URL", default="") or services.redis_url
 else:

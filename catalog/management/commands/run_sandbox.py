@@ -1,0 +1,45 @@
+"""Run the sandbox provider until it is told to stop; it needs no database and touches none."""
+
+import errno
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from catalog.providers import sandbox
+
+
+class Command(BaseCommand):
+    help = "Run the sandbox: a make-believe provider speaking API v2 whose orders progress by themselves."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--port", type=int, default=9000, help="port to listen on (9000); 0 takes a free one")
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+        parser.add_argument("--key", default="sandbox-key", help="API key that callers must send (sandbox-key)")
+        parser.add_argument(
+            "--pace", type=float, default=1.0, help="seconds per step of an order (1.0); 0: orders do not move"
+        )
+        parser.add_argument("--state", type=Path, help="file in which orders, ids and balance outlive a restart")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not 0 <= options["port"] <= 65535:
+            raise CommandError(f"--port must be between 0 and 65535, not {options['port']}.")
+        if not options["pace"] >= 0:
+            raise CommandError(f"--pace must be 0 or more, not {options['pace']}.")
+
+        def ready(url: str) -> None:
+            self.stdout.write(f"Sandbox provider at {url} with the key {options['key']}")
+            self.stdout.flush()
+
+        try:
+            world = sandbox.Sandbox(key=options["key"], pace=options["pace"], state=options["state"])
+            sandbox.serve_forever(world, options["port"], options["host"], ready=ready)
+        except sandbox.StateError as error:
+            raise CommandError(str(error)) from error
+        except OSError as error:
+            place = f"Port {options['port']} on {options['host']}"
+            if error.errno == errno.EADDRINUSE:
+                raise CommandError(f"{place} is in use by another program.") from error
+            raise CommandError(f"{place} cannot be listened on: {error.strerror}.") from error

@@ -1,0 +1,84 @@
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from catalog.models.provider import ProviderService
+
+
+class Category(models.Model):
+    name = models.CharField(_("name"), max_length=200, unique=True)
+    position = models.PositiveIntegerField(_("position"), default=0)
+
+    class Meta:
+        verbose_name = _("category")
+        verbose_name_plural = _("categories")
+        ordering = ["position", "id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Service(models.Model):
+    """What a customer can order; its price comes from its first route's cost (catalog/pricing.py)."""
+
+    class Type(models.TextChoices):
+        DEFAULT = "Default"
+        PACKAGE = "Package"
+        CUSTOM_COMMENTS = "Custom Comments"
+        UNKNOWN = "Unknown"  # imported, never on sale: nobody knows its parameters (PROTOCOL 2.2)
+
+    class LossPolicy(models.TextChoices):
+        HOLD = "hold", _("Hold the order for staff")
+        NEXT_ROUTE = "next", _("Try the next route")
+        ALLOW = "allow", _("Sell below cost")
+
+    category = models.ForeignKey(Category, on_delete=models.PROTECT, related_name="services")
+    name = models.CharField(_("name"), max_length=300)
+    description = models.TextField(_("description"), blank=True)
+    type = models.CharField(_("type"), max_length=40, choices=Type, default=Type.DEFAULT)
+    min = models.PositiveBigIntegerField(_("min"), default=1)
+    max = models.PositiveBigIntegerField(_("max"), default=1)
+    refill = models.BooleanField(_("refill"), default=False)
+    cancel = models.BooleanField(_("cancel"), default=False)
+    dripfeed = models.BooleanField(_("drip-feed"), default=False)
+    loss_policy = models.CharField(
+        _("when the cost exceeds the charge"), max_length=5, choices=LossPolicy, default="hold"
+    )
+    enabled = models.BooleanField(_("on sale"), default=True)
+    position = models.PositiveIntegerField(_("position"), default=0)
+
+    class Meta:
+        verbose_name = _("service")
+        ordering = ["category__position", "category_id", "position", "id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(min__gte=1, max__gte=models.F("min")), name="service_min_within_max"),
+            models.CheckConstraint(condition=~Q(type="Unknown", enabled=True), name="unknown_type_never_on_sale"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk} · {self.name}"
+
+    @property
+    def is_package(self) -> bool:
+        """Whether the rate is the price of one whole, not of a thousand (PROTOCOL 2)."""
+        return self.type == self.Type.PACKAGE
+
+
+class Route(models.Model):
+    """One provider service that can deliver a service; tried in the order of `position`."""
+
+    service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="routes")
+    provider_service = models.ForeignKey(ProviderService, on_delete=models.PROTECT, related_name="routes")
+    position = models.PositiveSmallIntegerField(_("position"), default=1)
+    enabled = models.BooleanField(_("enabled"), default=True)
+
+    class Meta:
+        verbose_name = _("route")
+        ordering = ["service_id", "position"]
+        constraints = [
+            models.UniqueConstraint(fields=["service", "position"], name="one_route_per_position"),
+            models.UniqueConstraint(fields=["service", "provider_service"], name="one_route_per_provider_service"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.service_id} → {self.provider_service_id}"

@@ -1,0 +1,67 @@
+"""The control channel of the sandbox, for tests in other processes; its operations are listed in sandbox.py."""
+
+import ipaddress
+import json
+from collections.abc import Callable
+from typing import Any
+
+from catalog.providers.sandbox_world import Sandbox
+
+PATH = "/__sandbox__"
+
+
+def handle(world: Sandbox, address: str, body: bytes) -> tuple[int, dict[str, Any]]:
+    """Carry out one operation for a caller on this machine who knows the key; tell HTTP status and answer."""
+    if not ipaddress.ip_address(address).is_loopback:
+        return 403, {"error": "Only from this machine"}
+    try:
+        asked = json.loads(body)
+    except ValueError:
+        asked = None
+    if not isinstance(asked, dict):
+        return 400, {"error": "Send a JSON object"}
+    if asked.pop("key", None) != world.key:
+        return 403, {"error": "Invalid API key"}
+    operation = OPERATIONS.get(str(asked.pop("op", "")))
+    if operation is None:
+        return 400, {"error": f"Unknown op; known: {', '.join(OPERATIONS)}"}
+    try:
+        return 200, {"result": operation(world, **asked)}
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        return 400, {"error": f"{type(error).__name__}: {error}"}
+
+
+def received(world: Sandbox, action: str = "", *, count: bool = False) -> Any:
+    with world.lock:
+        calls = [call for call in world.received if action in ("", call.get("action"))]
+    return len(calls) if count else calls
+
+
+def orders(world: Sandbox, link: str = "") -> dict[str, Any]:
+    return {number: order.record() for number, order in world.orders.items() if link in ("", order.link)}
+
+
+def set_order(world: Sandbox, order: str, fields: dict[str, Any]) -> None:
+    world.set_order(str(order), **fields)
+
+
+def set_refill(world: Sandbox, refill: str, status: str) -> None:
+    world.set_refill(str(refill), status)
+
+
+def set_service(world: Sandbox, service: int, fields: dict[str, Any]) -> None:
+    world.set_service(int(service), **fields)
+
+
+OPERATIONS: dict[str, Callable[..., Any]] = {
+    "received": received,
+    "orders": orders,
+    "accepted": Sandbox.accepted,
+    "balance": lambda world: f"{world.balance:f}",
+    "misbehave": Sandbox.misbehave,
+    "behave": Sandbox.behave,
+    "set_order": set_order,
+    "set_refill": set_refill,
+    "set_service": set_service,
+    "remove_service": Sandbox.remove_service,
+}

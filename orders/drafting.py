@@ -1,0 +1,156 @@
+"""The order that a customer is about to place: what he may choose, what he has chosen, and what it costs him now.
+
+A draft is made anew for every answer from what the page sent; only `place` changes anything. The page carries the rate
+that it showed and a token, so that a moved price is never charged unseen and a double click never places two.
+"""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+from accounts import ledger
+from accounts.errors import NotEnoughFundsError, UserError
+from accounts.money import EXACT
+from accounts.requests import read_id
+from catalog import browsing, pricing
+from catalog.browsing import Offer
+from catalog.models import Category, Service
+from orders import forms, placing
+from orders.models import Order
+
+# The sum is wanted before there is a link; any link will do for it.
+SOME_LINK = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a draft costs: `after` is the balance then, `missing` what the balance lacks."""
+
+    units: int
+    charge: Decimal
+    after: Decimal
+    missing: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Everything the New order page shows; `hint` says why there is no price yet."""
+
+    categories: list[Category]
+    category_id: int | None
+    offers: list[Offer]
+    offer: Offer | None
+    values: Mapping[str, str]
+    token: str
+    balance: Decimal
+    price: Price | None
+    hint: str
+    error: UserError | None
+
+    @property
+    def wrong(self) -> str:
+        """The field that the error belongs to, of those that are on the page; empty when it belongs to the whole."""
+        name = self.error.field if self.error and not isinstance(self.error, NotEnoughFundsError) else ""
+        return name if name in self.fields else ""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields that the service's type has."""
+        own = {Service.Type.DEFAULT: ("quantity",), Service.Type.CUSTOM_COMMENTS: ("comments",)}
+        return ("link", *own.get(Service.Type(self.offer.service.type), ())) if self.offer else ()
+
+    @property
+    def moved_from(self) -> Decimal | None:
+        """The rate that the customer saw, when it is another one now."""
+        return self.error.old if isinstance(self.error, placing.PriceMovedError) else None
+
+
+def begin(user_id: int, values: Mapping[str, str], *, error: UserError | None = None) -> Draft:
+    """Make a draft from what the page sent, or from an order to be placed again (`again`)."""
+    values = {**_repeat(user_id, values.get("again")), **values}
+    categories = list(browsing.list_categories())
+    asked = read_id(values.get("service"))
+    category_id = _choose_category(categories, read_id(values.get("category")), asked)
+    offers = browsing.make_offers(user_id, _list_services(category_id))
+    chosen = next((offer for offer in offers if offer.service.pk == asked), None)
+    if chosen is None and asked and not values.get("category"):
+        error = error or UserError("Service is not available", field="service")
+    offer = chosen or next(iter(offers), None)
+    balance = ledger.read_balance(user_id)
+    price, hint = _price(offer, values, balance)
+    return Draft(categories, category_id, offers, offer, values, _keep_token(values), balance, price, hint, error)
+
+
+def place(user_id: int, values: Mapping[str, str]) -> int:
+    """Place the order that the page sent, at the rate that it showed; return its id, once for a double click.
+
+    Raises UserError; nothing is changed then. Opens the transaction itself.
+    """
+    service = placing.find_service(values.get("service", ""))
+    request = forms.parse_order(service, values)
+    token, rate = _read_token(values), _read_rate(values)
+    if token is None or rate is None:
+        raise UserError("Incorrect request")
+    return placing.place_order(user_id, request, idempotency_key=f"page:{token}", quoted_rate=rate)
+
+
+def read_placed(user_id: int, text: str | None) -> Order | None:
+    """Return the customer's order that the page is to confirm."""
+    number = read_id(text)
+    found = Order.objects.filter(user_id=user_id, pk=number) if number else Order.objects.none()
+    return found.select_related("service").defer("details", "service__description").first()
+
+
+def _repeat(user_id: int, text: str | None) -> dict[str, str]:
+    number = read_id(text)
+    order = Order.objects.filter(user_id=user_id, pk=number).first() if number else None
+    if order is None:
+        return {}
+    return {"service": str(order.service_id), "link": order.link, "quantity": str(order.quantity), **order.details}
+
+
+def _choose_category(categories: list[Category], asked: int | None, service_id: int | None) -> int | None:
+    """Return the category asked for, else that of the service asked for, else the first."""
+    if asked is None and service_id is not None:
+        asked = Service.objects.filter(pk=service_id).values_list("category_id", flat=True).first()
+    known = [category.pk for category in categories]
+    return asked if asked in known else next(iter(known), None)
+
+
+def _list_services(category_id: int | None) -> list[Service]:
+    """Read the services of one category alone: a select of all ten thousand helps nobody."""
+    return list(Service.objects.filter(category_id=category_id, enabled=True).order_by("position", "pk"))
+
+
+def _price(offer: Offer | None, values: Mapping[str, str], balance: Decimal) -> tuple[Price | None, str]:
+    if offer is None:
+        return None, ""
+    try:
+        units = forms.parse_order(offer.service, {**values, "link": SOME_LINK}).units
+    except UserError as error:
+        given = forms.present(values, error.field)
+        return None, error.text if given else ""
+    charge = pricing.quote(offer.terms, units).charge
+    after = EXACT.subtract(balance, charge)
+    return Price(units, charge, after, max(-after, Decimal(0))), ""
+
+
+def _read_token(values: Mapping[str, str]) -> str | None:
+    try:
+        return str(uuid.UUID(values.get("token", "")))
+    except ValueError:
+        return None
+
+
+def _keep_token(values: Mapping[str, str]) -> str:
+    """Keep the page's token through errors: should the first attempt have been placed after all, the next finds it."""
+    return _read_token(values) or str(uuid.uuid4())
+
+
+def _read_rate(values: Mapping[str, str]) -> Decimal | None:
+    try:
+        rate = Decimal(values.get("rate", ""))
+    except InvalidOperation:
+        return None
+    return rate if rate.is_finite() else None

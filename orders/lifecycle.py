@@ -1,0 +1,184 @@
+"""The one place where an order's status changes, by a table, under the order's lock (ARCHITECTURE 3 and 4).
+
+Guarantee: only changes that ALLOWED names happen, each with an event; a refund is paid in the same transaction as the
+status that caused it, cumulatively, and never beyond the charge; the same report twice changes nothing.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts import ledger
+from accounts.money import plain, share
+from orders.models import Order, OrderEvent
+
+Status = Order.Status
+Kind = OrderEvent.Kind
+Attention = Order.Attention
+
+ALLOWED: dict[str, frozenset[str]] = {
+    Status.PENDING: frozenset(
+        {Status.PROCESSING, Status.IN_PROGRESS, Status.COMPLETED, Status.PARTIAL, Status.CANCELED}
+    ),
+    Status.PROCESSING: frozenset({Status.IN_PROGRESS, Status.COMPLETED, Status.PARTIAL, Status.CANCELED}),
+    Status.IN_PROGRESS: frozenset({Status.COMPLETED, Status.PARTIAL, Status.CANCELED}),
+    Status.COMPLETED: frozenset({Status.PARTIAL, Status.CANCELED}),  # a provider correcting itself
+    Status.PARTIAL: frozenset({Status.PARTIAL, Status.CANCELED}),  # Partial again: more came back
+    Status.CANCELED: frozenset(),
+}
+ENDED = frozenset({Status.COMPLETED, Status.PARTIAL, Status.CANCELED})
+OPEN = frozenset(ALLOWED) - ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """News of one order, as a provider gave it: `status` in the wire's words, 'Failed' or 'Paused', None when unknown.
+
+    `cost` is what the provider says it charged, in the panel's currency.
+    """
+
+    status: str | None
+    word: str = ""
+    start_count: int | None = None
+    remains: int | None = None
+    cost: Decimal | None = None
+
+
+def changes(order: Order, report: Report) -> bool:
+    """Tell whether a report can be news for an order as it was read; a quick look without a lock."""
+    return (
+        report.status != order.status
+        or _new_count(order, report) is not None
+        or (report.remains is not None and report.remains != order.remains)
+        or (report.cost is not None and report.cost != order.reported_cost)
+    )
+
+
+@transaction.atomic
+def advance(order_id: int, report: Report) -> Order:
+    """Apply a provider's report to an order: lock, check the table, write, event, refund, all in one transaction.
+
+    An earlier open status, or an open status after the end, is normal: only counts are taken. An unknown word,
+    a failure, or anything after Canceled sets `attention` and leaves one event for each word.
+    """
+    order = Order.objects.select_for_update(of=("self",)).select_related("service").get(pk=order_id)
+    if order.status == Status.CANCELED:
+        if report.status != Status.CANCELED:
+            _need_attention(order, Attention.REVIVED, report.word)
+            order.save(update_fields=["attention"])
+        return order
+    _take_counts(order, report)
+    if report.status is None:
+        _need_attention(order, Attention.UNKNOWN_WORD, report.word)
+    elif report.status not in ALLOWED:
+        _need_attention(order, Attention.FAILED, report.word)
+    else:
+        _follow(order, report.status, report)
+    order.save(update_fields=["status", "attention", "start_count", "remains", "refunded", "reported_cost", "ended_at"])
+    return order
+
+
+def accept(order_id: int) -> None:
+    """Make an order Processing because a provider gave it an id. Expects the transaction that settles the dispatch."""
+    order = Order.objects.select_for_update().get(pk=order_id)
+    note(order_id, Kind.ACCEPTED)
+    if Status.PROCESSING in ALLOWED[order.status]:
+        order.status = Status.PROCESSING
+        order.save(update_fields=["status"])
+
+
+def cancel(order_id: int, *, why: str, actor_id: int | None = None) -> None:
+    """Cancel an order that no provider has, and pay back all that is left.
+
+    Expects the transaction that makes its dispatch REJECTED, so that it can no longer be sent.
+    """
+    order = Order.objects.select_for_update().get(pk=order_id)
+    if order.status == Status.CANCELED:
+        return
+    _change(order, Status.CANCELED, actor_id=actor_id)
+    _pay_back(order, order.charge, {"whole": True, "why": why})
+    order.save(update_fields=["status", "refunded", "ended_at"])
+
+
+def note(order_id: int, kind: str, *, actor_id: int | None = None, **data: object) -> None:
+    """Write an event of an order."""
+    OrderEvent.objects.create(order_id=order_id, kind=kind, data=data, actor_id=actor_id)
+
+
+def mark(order_id: int, attention: str, kind: str, **data: object) -> None:
+    """Set what staff must look at, beside the status and never instead of it, and write the event."""
+    Order.objects.filter(pk=order_id).update(attention=attention)
+    note(order_id, kind, attention=attention, **data)
+
+
+def _follow(order: Order, status: str, report: Report) -> None:
+    """Take a status that is one of ours, where the table allows it."""
+    if order.attention in {Attention.UNKNOWN_WORD, Attention.FAILED}:
+        order.attention = Attention.NONE
+    if status == Status.PARTIAL:
+        _end_partial(order, report)
+    elif status in ALLOWED[order.status]:
+        _change(order, status)
+        if status == Status.CANCELED:
+            _pay_back(order, order.charge, {"whole": True})
+
+
+def _change(order: Order, status: str, *, actor_id: int | None = None, **data: object) -> None:
+    note(order.pk, Kind.STATUS, actor_id=actor_id, **{"from": order.status, "to": status}, **data)
+    order.status = status
+    if status in ENDED and order.ended_at is None:
+        order.ended_at = timezone.now()
+
+
+def _take_counts(order: Order, report: Report) -> None:
+    count = _new_count(order, report)
+    if count is not None:
+        order.start_count = count
+    if report.remains is not None:
+        order.remains = report.remains
+    if report.cost is not None:
+        order.reported_cost = report.cost
+
+
+def _new_count(order: Order, report: Report) -> int | None:
+    """Keep the first start count that is not zero: later ones are counted while delivery runs (PROTOCOL 6.4)."""
+    if report.start_count is None or order.start_count or report.start_count == order.start_count:
+        return None
+    return report.start_count
+
+
+def _end_partial(order: Order, report: Report) -> None:
+    """Refund the share that this very report says remains; absurd remains pay nothing and go to staff."""
+    known = report.remains is not None and 1 <= report.remains <= order.quantity
+    if order.status != Status.PARTIAL:
+        _change(order, Status.PARTIAL, remains=report.remains)
+    if not known or report.remains is None:
+        _need_attention(order, Attention.REMAINS, str(report.remains))
+        return
+    target = share(order.charge, report.remains, order.quantity)
+    if target < order.refunded:
+        _need_attention(order, Attention.SHRUNK, str(report.remains))
+        return
+    _pay_back(order, target, {"remains": report.remains, "quantity": order.quantity})
+
+
+def _pay_back(order: Order, target: Decimal, how: dict[str, object]) -> None:
+    """Bring what was refunded up to `target`; the difference is paid once, under a reference that names the target."""
+    due = target - order.refunded
+    if due <= 0:
+        return
+    order.refunded = target
+    ledger.refund(order.user_id, due, reference=f"order:{order.pk}:refund:{plain(target)}")
+    note(order.pk, Kind.REFUNDED, amount=plain(due), refunded=plain(target), charge=plain(order.charge), **how)
+
+
+def _need_attention(order: Order, attention: str, word: str) -> None:
+    """Set attention, with one event for each order and word, however often it is reported."""
+    order.attention = attention
+    told = OrderEvent.objects.filter(
+        order=order, kind=Kind.ATTENTION, data__attention=attention, data__word=word
+    ).exists()
+    if not told:
+        note(order.pk, Kind.ATTENTION, attention=attention, word=word)

@@ -1,0 +1,154 @@
+"""Placing an order: one transaction in which the money leaves the balance and the outbox row appears (ARCHITECTURE 2).
+
+Guarantee: an order exists exactly if it was charged and has a dispatch; an idempotency key places at most one order per
+customer for a week. No task is sent: the dispatch row is the message, so buying does not depend on the broker.
+"""
+
+import datetime
+import hashlib
+import json
+import uuid
+from decimal import Decimal
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from accounts import ledger
+from accounts.errors import UserError
+from accounts.money import plain
+from catalog import pricing
+from catalog.models import Service
+from orders.forms import OrderRequest
+from orders.models import PlacedOnce
+
+KEY_KEPT = datetime.timedelta(days=7)
+LONGEST_KEY = 128
+
+CLAIM_KEY = """
+INSERT INTO orders_placedonce (user_id, key, digest, order_id)
+VALUES (%s, %s, %s, nextval(pg_get_serial_sequence('orders_order', 'id')))
+ON CONFLICT (user_id, key) DO NOTHING RETURNING order_id
+"""
+
+PLACE = """
+WITH placed AS (
+    INSERT INTO orders_order (id, user_id, service_id, link, quantity, details, status, attention, remains, rate, charge,
+        provider_rate, exchange_rate, expected_cost)
+    VALUES (coalesce(%(id)s::bigint, nextval(pg_get_serial_sequence('orders_order', 'id'))), %(user)s::bigint,
+        %(service)s::bigint, %(link)s::text, %(units)s::bigint, %(details)s::jsonb, 'Pending', '', %(units)s::bigint,
+        %(rate)s::numeric, %(charge)s::numeric, %(provider_rate)s::numeric, %(exchange_rate)s::numeric,
+        %(cost)s::numeric)
+    RETURNING id
+), told AS (
+    INSERT INTO orders_orderevent (order_id, kind, data) SELECT id, 'placed', %(event)s::jsonb FROM placed
+)
+INSERT INTO orders_dispatch (order_id, command, provider_id, provider_service_id, route_position, state, key)
+SELECT id, 'add', %(provider)s::bigint, %(provider_service)s::bigint, %(position)s::int, 'QUEUED', %(key)s::uuid
+FROM placed RETURNING order_id
+"""
+
+
+def request_digest(action: str, request: OrderRequest) -> str:
+    """Return the digest that says whether two requests under one idempotency key are the same one.
+
+    Over the action and the parsed request, never over raw bytes, the key or the price (ARCHITECTURE 2).
+    """
+    said = [action, request.service.pk, request.link, request.units, sorted(request.details.items())]
+    return hashlib.sha256(json.dumps(said, ensure_ascii=False).encode()).hexdigest()
+
+
+def place_order(
+    user_id: int,
+    request: OrderRequest,
+    *,
+    idempotency_key: str = "",
+    quoted_rate: Decimal | None = None,
+) -> int:
+    """Charge a customer and queue the order; return its id, the earlier one when the key has placed it before.
+
+    Raises UserError: not on sale now, the price moved away from `quoted_rate`, not enough funds, or the key was used
+    for another request. Nothing is left behind then. Opens the transaction itself.
+    """
+    if len(idempotency_key) > LONGEST_KEY:
+        raise UserError("Incorrect idempotency key", field="idempotency_key")
+    with transaction.atomic(durable=True):
+        order_id = None
+        if idempotency_key:
+            digest = request_digest("add", request)
+            order_id = _claim_key(user_id, idempotency_key, digest)
+            if order_id is None:
+                return _placed_before(user_id, idempotency_key, digest)
+        terms = pricing.load_terms(user_id, [request.service.pk]).get(request.service.pk)
+        if terms is None:
+            raise UserError("Service is not available", field="service")
+        price = pricing.quote(terms, request.units)
+        if quoted_rate is not None and quoted_rate != price.rate:
+            raise PriceMovedError(quoted_rate, price.rate)
+        return _insert(user_id, request, terms, price, order_id)
+
+
+class PriceMovedError(UserError):
+    """The rate changed between the page that showed it and the order."""
+
+    def __init__(self, old: Decimal, new: Decimal) -> None:
+        super().__init__("The price has changed", field="quoted_rate")
+        self.old = old
+        self.new = new
+
+
+def _insert(
+    user_id: int, request: OrderRequest, terms: pricing.Terms, price: pricing.Quote, order_id: int | None
+) -> int:
+    said = {"rate": plain(price.rate), "units": request.units, "charge": plain(price.charge), "flat": terms.flat}
+    values = {
+        "id": order_id,
+        "user": user_id,
+        "service": request.service.pk,
+        "link": request.link,
+        "units": request.units,
+        "details": json.dumps(dict(request.details)),
+        "rate": price.rate,
+        "charge": price.charge,
+        "provider_rate": terms.provider_rate,
+        "exchange_rate": terms.exchange_rate,
+        "cost": price.cost,
+        "event": json.dumps(said),
+        "provider": terms.provider_id,
+        "provider_service": terms.provider_service_id,
+        "position": terms.route_position,
+        "key": uuid.uuid4(),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(PLACE, values)
+        placed: int = cursor.fetchone()[0]
+    # The account's row lock comes last and is held only until the commit.
+    ledger.charge(user_id, price.charge, reference=f"order:{placed}:charge")
+    return placed
+
+
+def _claim_key(user_id: int, key: str, digest: str) -> int | None:
+    with connection.cursor() as cursor:
+        cursor.execute(CLAIM_KEY, [user_id, key, digest])
+        row = cursor.fetchone()
+    return row[0] if row else None
+
+
+def _placed_before(user_id: int, key: str, digest: str) -> int:
+    before = PlacedOnce.objects.get(user_id=user_id, key=key)
+    if before.digest != digest:
+        raise UserError("Idempotency key was used for another request", field="idempotency_key")
+    return before.order_id
+
+
+def find_service(text: str) -> Service:
+    """Return the service on sale with this id; raise UserError in the wire's words when there is none."""
+    if text.isascii() and text.isdigit() and len(text) < 19:
+        service = Service.objects.filter(pk=int(text), enabled=True).first()
+        if service is not None:
+            return service
+    raise UserError("Incorrect service ID", field="service")
+
+
+def prune_placed_once() -> int:
+    """Forget idempotency keys older than a week; return how many."""
+    return PlacedOnce.objects.filter(created_at__lt=timezone.now() - KEY_KEPT).delete()[0]

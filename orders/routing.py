@@ -1,0 +1,105 @@
+"""Where a dispatch goes when it is not simply accepted: held, parked in doubt, queued again, or on to the next route.
+
+Every function expects the transaction that holds the dispatch's row lock, and writes the order's event itself unless
+it says otherwise. A doubtful dispatch never gives way: its first attempt may have been taken (ARCHITECTURE 3).
+"""
+
+import datetime
+
+from django.utils import timezone
+
+from catalog.models import Route
+from orders import lifecycle
+from orders.models import Dispatch, OrderEvent
+
+Kind = OrderEvent.Kind
+State = Dispatch.State
+
+
+def queue_again(dispatch: Dispatch, delay: datetime.timedelta, reason: str) -> None:
+    """Try the same dispatch again after a delay; one event for each new reason, not for each attempt."""
+    if dispatch.reason != reason:
+        lifecycle.note(dispatch.order_id, Kind.ATTEMPT, reason=reason, dispatch=dispatch.pk)
+    dispatch.state = State.QUEUED
+    dispatch.due_at = timezone.now() + delay
+    dispatch.retries += 1
+    dispatch.reason = reason[:300]
+    dispatch.save(update_fields=["state", "due_at", "retries", "reason", "failing_since"])
+
+
+def park(dispatch: Dispatch, reason: str, evidence: str = "") -> None:
+    """Make a dispatch UNCLEAR, and doubtful for ever. The caller writes the event."""
+    dispatch.state = State.UNCLEAR
+    dispatch.due_at = None
+    dispatch.doubtful = True
+    dispatch.reason = reason[:300]
+    dispatch.evidence = "\n\n".join(filter(None, [dispatch.evidence, evidence]))[-8192:]
+    dispatch.save(update_fields=["state", "due_at", "doubtful", "reason", "evidence"])
+
+
+def hold(dispatch: Dispatch, why: Dispatch.Hold, reason: str) -> None:
+    """Make a dispatch HELD until the cause is gone or staff act; surely nothing was taken by this attempt."""
+    dispatch.state = State.HELD
+    dispatch.due_at = None
+    dispatch.hold = why
+    dispatch.reason = reason[:300]
+    dispatch.failing_since = None
+    dispatch.save(update_fields=["state", "due_at", "hold", "reason", "failing_since"])
+    lifecycle.note(dispatch.order_id, Kind.HELD, hold=why, reason=dispatch.reason, dispatch=dispatch.pk)
+
+
+def release(dispatch: Dispatch, *, actor_id: int | None = None) -> None:
+    """Queue a held dispatch again, due now."""
+    dispatch.state = State.QUEUED
+    dispatch.due_at = timezone.now()
+    dispatch.hold = ""
+    dispatch.save(update_fields=["state", "due_at", "hold"])
+    lifecycle.note(dispatch.order_id, Kind.RELEASED, actor_id=actor_id, dispatch=dispatch.pk)
+
+
+def step_aside(dispatch: Dispatch, why: Dispatch.Hold, reason: str) -> None:
+    """Go on to the next route when there is one, else hold: nothing was taken, and the customer is not to lose."""
+    if not give_way(dispatch, reason):
+        hold(dispatch, why, reason)
+
+
+def give_way(dispatch: Dispatch, reason: str) -> bool:
+    """Reject a dispatch in favour of the service's next usable route; False when it is doubtful or there is none."""
+    route = None if dispatch.doubtful else next_route(dispatch)
+    if route is None:
+        return False
+    reject(dispatch, reason)
+    following = Dispatch.objects.create(
+        order_id=dispatch.order_id,
+        provider_id=route.provider_service.provider_id,
+        provider_service=route.provider_service,
+        route_position=route.position,
+        due_at=timezone.now(),
+    )
+    lifecycle.note(dispatch.order_id, Kind.ROUTE, reason=reason, dispatch=dispatch.pk, following=following.pk)
+    return True
+
+
+def next_route(dispatch: Dispatch) -> Route | None:
+    """Return the route after a dispatch's own that can be used now."""
+    later = Route.objects.filter(
+        service_id=dispatch.order.service_id,
+        position__gt=dispatch.route_position,
+        enabled=True,
+        provider_service__rate__gt=0,
+        provider_service__vanished_at=None,
+        provider_service__provider__enabled=True,
+    )
+    return later.select_related("provider_service").order_by("position").first()
+
+
+def reject(dispatch: Dispatch, reason: str, evidence: str = "") -> None:
+    """Make a dispatch REJECTED for good. The caller writes the event and decides about route and money."""
+    dispatch.state = State.REJECTED
+    dispatch.due_at = None
+    dispatch.hold = ""
+    dispatch.settled_at = timezone.now()
+    dispatch.reason = reason[:300]
+    if evidence:
+        dispatch.evidence = evidence
+    dispatch.save(update_fields=["state", "due_at", "hold", "settled_at", "reason", "evidence"])

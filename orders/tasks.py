@@ -1,0 +1,54 @@
+"""Celery carries wake-ups, rows carry orders: each task loads by id and calls a verb, and is harmless twice."""
+
+from celery import shared_task
+from celery.signals import worker_shutting_down
+
+from orders import auditing, claiming, forwarding, placing, resolving, syncing
+
+
+@shared_task(time_limit=60)
+def forward_due() -> None:
+    for provider_id in forwarding.due_providers():
+        forward_provider.apply_async((provider_id,), expires=10)
+
+
+@shared_task
+def forward_provider(provider_id: int) -> None:
+    forwarding.forward_provider(provider_id)
+
+
+@shared_task(time_limit=60)
+def sweep_ended_leases() -> None:
+    claiming.sweep_ended_leases()
+
+
+@shared_task(time_limit=60)
+def sync_due() -> None:
+    for provider_id in syncing.due_providers():
+        sync_provider.apply_async((provider_id,), expires=60)
+
+
+@shared_task
+def sync_provider(provider_id: int) -> None:
+    syncing.sync_provider(provider_id)
+
+
+@shared_task
+def release_held() -> None:
+    resolving.release_held()
+
+
+@shared_task
+def prune_placed_once() -> None:
+    placing.prune_placed_once()
+
+
+@shared_task
+def audit() -> None:
+    auditing.report_differences()
+
+
+@worker_shutting_down.connect
+def stop_claiming(**_: object) -> None:
+    """Let a worker that is asked to stop finish what is in flight, and claim nothing more."""
+    forwarding.stopping.set()

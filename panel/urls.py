@@ -1,0 +1,16 @@
+from django.contrib import admin
+from django.urls import include, path
+
+from panel import views
+from panel.api.views import ApiView
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("", include("orders.urls")),
+    path("", include("catalog.urls")),
+    path("", include("accounts.urls")),
+    path("api/v2", ApiView.as_view(), name="api"),
+    path("api/v2/", ApiView.as_view()),
+    path("admin/", admin.site.urls),
+    path("health/", views.health, name="health"),
+]
