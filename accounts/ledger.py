@@ -137,21 +137,21 @@ def close_days(now: datetime.datetime | None = None) -> int:
         return int(cursor.rowcount)
 
 
-def _take(user_id: int, amount: Decimal, *, house: str, reason: str, reference: str, **words: object) -> Decimal:
-    balance = _move(TAKE, user_id, amount, house=house, reason=reason, reference=reference, **words)
+def _take(user_id: int, amount: Decimal, **words: str | int | None) -> Decimal:
+    balance = _move(TAKE, user_id, amount, **words)
     if balance is None:
         raise NotEnoughFundsError
     return balance
 
 
-def _give(user_id: int, amount: Decimal, *, house: str, reason: str, reference: str, **words: object) -> Decimal:
-    balance = _move(GIVE, user_id, amount, house=house, reason=reason, reference=reference, **words)
+def _give(user_id: int, amount: Decimal, **words: str | int | None) -> Decimal:
+    balance = _move(GIVE, user_id, amount, **words)
     if balance is None:
         raise LookupError(f"user {user_id} has no account to give {amount} to")
     return balance
 
 
-def _move(statement: str, user_id: int, amount: Decimal, **words: object) -> Decimal | None:
+def _move(statement: str, user_id: int, amount: Decimal, **words: str | int | None) -> Decimal | None:
     values = {"user": user_id, "amount": amount, "note": "", "actor": None, **words}
     with connection.cursor() as cursor:
         cursor.execute(statement, values)

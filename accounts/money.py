@@ -37,7 +37,7 @@ def share(charge: Decimal, part: int, whole: int) -> Decimal:
 
 
 def parse_amount(text: str) -> Decimal:
-    """Read an amount that a person typed; raise ValueError unless it is a number of at most 5 places within the ledger's range."""
+    """Read an amount that a person typed; raise ValueError unless it is a number that the ledger can hold exactly."""
     try:
         amount = Decimal(text.strip())
     except InvalidOperation as error:

@@ -1,7 +1,7 @@
 """Importing: reading a provider's catalogue and putting its services on sale (PROTOCOL 6.5).
 
-Each row becomes a ProviderService, and the first time a Service with one Route. What staff may have changed on a service
-(name, category, description, whether it is on sale) is never overwritten; limits and flags follow the provider. An empty
+Each row becomes a ProviderService, and the first time a Service with one Route. What staff may have changed on a
+service (name, category, description, whether it is on sale) is never overwritten; limits follow the provider. An empty
 list changes nothing, since it is usually a broken key.
 """
 
@@ -86,7 +86,7 @@ def _take_row(
 
 
 def _put_on_sale(rows: list[ProviderService], counts: ImportCounts) -> list[Service]:
-    """Give every row without a route a service of its own, and let limits and flags of the others follow."""
+    """Give every row without a route a service of its own, and let the limits of the others follow."""
     routes = {
         route.provider_service_id: route
         for route in Route.objects.filter(provider_service__in=[row.pk for row in rows]).select_related("service")

@@ -1,4 +1,4 @@
-"""What a customer pays, and why: pure arithmetic over Terms, and the one query that reads them (PROTOCOL 7, ARCHITECTURE 4).
+"""What a customer pays, and why: pure arithmetic over Terms, and the one query that reads them (PROTOCOL 7).
 
 cost rate = the provider's rate × the exchange rate
 list rate = cost rate × (1 + percent ÷ 100) + fixed, by the most specific markup

@@ -1,4 +1,4 @@
-"""The whole proof: the ledger's own, and that every order and its money agree (`manage.py audit_ledger`, and nightly)."""
+"""The whole proof: the ledger's own, and that orders and money agree (`manage.py audit_ledger`, and nightly)."""
 
 import logging
 
@@ -34,7 +34,9 @@ DISPATCHES = """
 SELECT format('order %s: %s, but nothing forwards it and not all of its charge was returned', o.id, o.status)
 FROM orders_order o
 WHERE o.refunded < o.charge
-    AND NOT EXISTS (SELECT FROM orders_dispatch d WHERE d.order_id = o.id AND d.command = 'add' AND d.state <> 'REJECTED')
+    AND NOT EXISTS (
+        SELECT FROM orders_dispatch d WHERE d.order_id = o.id AND d.command = 'add' AND d.state <> 'REJECTED'
+    )
 """
 
 

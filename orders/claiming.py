@@ -113,7 +113,7 @@ def describe(dispatch: Dispatch) -> dict[str, str]:
     params = {"service": dispatch.provider_service.remote_id, "link": order.link}
     if order.service.type == Service.Type.DEFAULT:
         params["quantity"] = str(order.quantity)
-    return params | order.details
+    return params | {name: str(value) for name, value in order.details.items()}
 
 
 def sweep_ended_leases() -> int:
@@ -126,5 +126,5 @@ def sweep_ended_leases() -> int:
         )
         for dispatch in ended:
             routing.park(dispatch, "The worker stopped before the answer came")
-            lifecycle.note(dispatch.order_id, OrderEvent.Kind.UNCLEAR, reason=dispatch.reason, dispatch=dispatch.pk)
+            lifecycle.note(dispatch.order_id, OrderEvent.Kind.UNCLEAR, routing.said(dispatch))
     return len(ended)

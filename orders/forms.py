@@ -5,7 +5,7 @@ the service; price and balance are not (catalog/pricing.py, orders/placing.py).
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from accounts.errors import UserError
@@ -44,7 +44,7 @@ def parse_order(service: Service, values: Mapping[str, str]) -> OrderRequest:
 
 
 def parse_default(service: Service, values: Mapping[str, str]) -> OrderRequest:
-    """A link and a quantity (seed 003, `add`)."""
+    """Read a link and a quantity (003_31070e689288a311.txt, `add`)."""
     link = parse_link(values)
     text = present(values, "quantity")
     if not INTEGER.fullmatch(text):
@@ -53,12 +53,12 @@ def parse_default(service: Service, values: Mapping[str, str]) -> OrderRequest:
 
 
 def parse_package(service: Service, values: Mapping[str, str]) -> OrderRequest:
-    """A link alone; the quantity is one whole."""
+    """Read a link alone; the quantity is one whole."""
     return OrderRequest(service, parse_link(values), 1)
 
 
 def parse_custom_comments(service: Service, values: Mapping[str, str]) -> OrderRequest:
-    """A link and one comment per line; the quantity is the number of lines that are not blank, whatever was given."""
+    """Read a link and one comment per line; the quantity is the number of lines that are not blank."""
     link = parse_link(values)
     lines = split_lines(values.get("comments", ""))
     if not lines:
@@ -67,7 +67,7 @@ def parse_custom_comments(service: Service, values: Mapping[str, str]) -> OrderR
     return OrderRequest(service, link, units, {"comments": "\n".join(lines)})
 
 
-FORMS = {
+FORMS: dict[str, Callable[[Service, Mapping[str, str]], OrderRequest]] = {
     Service.Type.DEFAULT: parse_default,
     Service.Type.PACKAGE: parse_package,
     Service.Type.CUSTOM_COMMENTS: parse_custom_comments,

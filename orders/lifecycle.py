@@ -4,6 +4,7 @@ Guarantee: only changes that ALLOWED names happen, each with an event; a refund 
 status that caused it, cumulatively, and never beyond the charge; the same report twice changes nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -102,15 +103,15 @@ def cancel(order_id: int, *, why: str, actor_id: int | None = None) -> None:
     order.save(update_fields=["status", "refunded", "ended_at"])
 
 
-def note(order_id: int, kind: str, *, actor_id: int | None = None, **data: object) -> None:
-    """Write an event of an order."""
-    OrderEvent.objects.create(order_id=order_id, kind=kind, data=data, actor_id=actor_id)
+def note(order_id: int, kind: str, data: Mapping[str, object] | None = None, *, actor_id: int | None = None) -> None:
+    """Write an event of an order; `data` are the figures that its sentence is made of."""
+    OrderEvent.objects.create(order_id=order_id, kind=kind, data=dict(data or {}), actor_id=actor_id)
 
 
-def mark(order_id: int, attention: str, kind: str, **data: object) -> None:
+def mark(order_id: int, attention: str, kind: str, data: Mapping[str, object]) -> None:
     """Set what staff must look at, beside the status and never instead of it, and write the event."""
     Order.objects.filter(pk=order_id).update(attention=attention)
-    note(order_id, kind, attention=attention, **data)
+    note(order_id, kind, {"attention": attention, **data})
 
 
 def _follow(order: Order, status: str, report: Report) -> None:
@@ -125,8 +126,8 @@ def _follow(order: Order, status: str, report: Report) -> None:
             _pay_back(order, order.charge, {"whole": True})
 
 
-def _change(order: Order, status: str, *, actor_id: int | None = None, **data: object) -> None:
-    note(order.pk, Kind.STATUS, actor_id=actor_id, **{"from": order.status, "to": status}, **data)
+def _change(order: Order, status: str, *, actor_id: int | None = None) -> None:
+    note(order.pk, Kind.STATUS, {"from": order.status, "to": status}, actor_id=actor_id)
     order.status = status
     if status in ENDED and order.ended_at is None:
         order.ended_at = timezone.now()
@@ -153,7 +154,7 @@ def _end_partial(order: Order, report: Report) -> None:
     """Refund the share that this very report says remains; absurd remains pay nothing and go to staff."""
     known = report.remains is not None and 1 <= report.remains <= order.quantity
     if order.status != Status.PARTIAL:
-        _change(order, Status.PARTIAL, remains=report.remains)
+        _change(order, Status.PARTIAL)
     if not known or report.remains is None:
         _need_attention(order, Attention.REMAINS, str(report.remains))
         return
@@ -171,7 +172,13 @@ def _pay_back(order: Order, target: Decimal, how: dict[str, object]) -> None:
         return
     order.refunded = target
     ledger.refund(order.user_id, due, reference=f"order:{order.pk}:refund:{plain(target)}")
-    note(order.pk, Kind.REFUNDED, amount=plain(due), refunded=plain(target), charge=plain(order.charge), **how)
+    figures = {
+        "amount": plain(due),
+        "refunded": plain(target),
+        "charge": plain(order.charge),
+        "rate": plain(order.rate),
+    }
+    note(order.pk, Kind.REFUNDED, figures | how)
 
 
 def _need_attention(order: Order, attention: str, word: str) -> None:
@@ -181,4 +188,4 @@ def _need_attention(order: Order, attention: str, word: str) -> None:
         order=order, kind=Kind.ATTENTION, data__attention=attention, data__word=word
     ).exists()
     if not told:
-        note(order.pk, Kind.ATTENTION, attention=attention, word=word)
+        note(order.pk, Kind.ATTENTION, {"attention": attention, "word": word})

@@ -32,8 +32,8 @@ ON CONFLICT (user_id, key) DO NOTHING RETURNING order_id
 
 PLACE = """
 WITH placed AS (
-    INSERT INTO orders_order (id, user_id, service_id, link, quantity, details, status, attention, remains, rate, charge,
-        provider_rate, exchange_rate, expected_cost)
+    INSERT INTO orders_order (id, user_id, service_id, link, quantity, details, status, attention, remains, rate,
+        charge, provider_rate, exchange_rate, expected_cost)
     VALUES (coalesce(%(id)s::bigint, nextval(pg_get_serial_sequence('orders_order', 'id'))), %(user)s::bigint,
         %(service)s::bigint, %(link)s::text, %(units)s::bigint, %(details)s::jsonb, 'Pending', '', %(units)s::bigint,
         %(rate)s::numeric, %(charge)s::numeric, %(provider_rate)s::numeric, %(exchange_rate)s::numeric,

@@ -26,9 +26,7 @@ def mark_arrived(dispatch_id: int, remote_id: str, *, actor_id: int) -> None:
     try:
         with transaction.atomic():
             dispatch = _lock(dispatch_id)
-            lifecycle.note(
-                dispatch.order_id, OrderEvent.Kind.RESOLVED, actor_id=actor_id, how="arrived", remote_id=remote_id
-            )
+            _note(dispatch, actor_id, how="arrived", remote_id=remote_id)
             settling.bind(dispatch, remote_id)
     except IntegrityError as error:
         raise UserError("Another order has this ID", field="remote_id") from error
@@ -39,7 +37,7 @@ def send_again(dispatch_id: int, *, actor_id: int) -> None:
     """Queue an unclear or held dispatch, due now: staff have seen that the provider does not have it."""
     dispatch = _lock(dispatch_id)
     if dispatch.state == State.UNCLEAR:
-        lifecycle.note(dispatch.order_id, OrderEvent.Kind.RESOLVED, actor_id=actor_id, how="send again")
+        _note(dispatch, actor_id, how="send again")
     routing.release(dispatch, actor_id=actor_id)
 
 
@@ -48,8 +46,12 @@ def cancel_and_refund(dispatch_id: int, *, actor_id: int, why: str) -> None:
     """Reject an unclear or held dispatch, cancel its order and pay back all that is left."""
     dispatch = _lock(dispatch_id)
     routing.reject(dispatch, f"Canceled by staff: {why}")
-    lifecycle.note(dispatch.order_id, OrderEvent.Kind.RESOLVED, actor_id=actor_id, how="cancel and refund", why=why)
+    _note(dispatch, actor_id, how="cancel and refund", why=why)
     lifecycle.cancel(dispatch.order_id, why="staff", actor_id=actor_id)
+
+
+def _note(dispatch: Dispatch, actor_id: int, **how: str) -> None:
+    lifecycle.note(dispatch.order_id, OrderEvent.Kind.RESOLVED, routing.said(dispatch, **how), actor_id=actor_id)
 
 
 def _lock(dispatch_id: int) -> Dispatch:

@@ -19,7 +19,7 @@ State = Dispatch.State
 def queue_again(dispatch: Dispatch, delay: datetime.timedelta, reason: str) -> None:
     """Try the same dispatch again after a delay; one event for each new reason, not for each attempt."""
     if dispatch.reason != reason:
-        lifecycle.note(dispatch.order_id, Kind.ATTEMPT, reason=reason, dispatch=dispatch.pk)
+        lifecycle.note(dispatch.order_id, Kind.ATTEMPT, said(dispatch, reason=reason))
     dispatch.state = State.QUEUED
     dispatch.due_at = timezone.now() + delay
     dispatch.retries += 1
@@ -45,7 +45,7 @@ def hold(dispatch: Dispatch, why: Dispatch.Hold, reason: str) -> None:
     dispatch.reason = reason[:300]
     dispatch.failing_since = None
     dispatch.save(update_fields=["state", "due_at", "hold", "reason", "failing_since"])
-    lifecycle.note(dispatch.order_id, Kind.HELD, hold=why, reason=dispatch.reason, dispatch=dispatch.pk)
+    lifecycle.note(dispatch.order_id, Kind.HELD, said(dispatch, hold=why))
 
 
 def release(dispatch: Dispatch, *, actor_id: int | None = None) -> None:
@@ -54,7 +54,7 @@ def release(dispatch: Dispatch, *, actor_id: int | None = None) -> None:
     dispatch.due_at = timezone.now()
     dispatch.hold = ""
     dispatch.save(update_fields=["state", "due_at", "hold"])
-    lifecycle.note(dispatch.order_id, Kind.RELEASED, actor_id=actor_id, dispatch=dispatch.pk)
+    lifecycle.note(dispatch.order_id, Kind.RELEASED, said(dispatch), actor_id=actor_id)
 
 
 def step_aside(dispatch: Dispatch, why: Dispatch.Hold, reason: str) -> None:
@@ -76,7 +76,7 @@ def give_way(dispatch: Dispatch, reason: str) -> bool:
         route_position=route.position,
         due_at=timezone.now(),
     )
-    lifecycle.note(dispatch.order_id, Kind.ROUTE, reason=reason, dispatch=dispatch.pk, following=following.pk)
+    lifecycle.note(dispatch.order_id, Kind.ROUTE, said(dispatch, following=following.pk))
     return True
 
 
@@ -103,3 +103,8 @@ def reject(dispatch: Dispatch, reason: str, evidence: str = "") -> None:
     if evidence:
         dispatch.evidence = evidence
     dispatch.save(update_fields=["state", "due_at", "hold", "settled_at", "reason", "evidence"])
+
+
+def said(dispatch: Dispatch, **more: object) -> dict[str, object]:
+    """Return what every event about a dispatch says: which one, where, and why."""
+    return {"dispatch": dispatch.pk, "provider": dispatch.provider_id, "reason": dispatch.reason, **more}

@@ -1,7 +1,7 @@
 """Settling: what a provider's answer does to the dispatch that asked, in one fenced transaction (ARCHITECTURE 3 and 6).
 
-Only the attempt that holds the lease may settle. An id that comes too late still counts where nothing contradicts it; any
-other late answer is kept as evidence. Nothing here waits for the network.
+Only the attempt that holds the lease may settle. An id that comes too late still counts where nothing contradicts
+it; any other late answer is kept as evidence. Nothing here waits for the network.
 """
 
 import datetime
@@ -32,7 +32,7 @@ JITTER = random.SystemRandom()
 
 
 def settle(claim: Claim, outcome: Added | Exception) -> None:
-    """Settle one attempt by its outcome: a reply with an id, one of the three errors, or anything else, which is doubt."""
+    """Settle one attempt by its outcome: a reply with an id, one of the three errors, or anything else: doubt."""
     if isinstance(outcome, Added):
         settle_sent(claim, outcome.order_id)
         return
@@ -94,7 +94,8 @@ def _settle_late_id(claim: Claim, remote_id: str) -> None:
         bind(dispatch, remote_id)
     else:
         # A newer attempt is out, or it ended otherwise: a second order may exist there. Money is not touched.
-        lifecycle.mark(claim.order_id, Order.Attention.GHOST, Kind.GHOST, remote_id=remote_id, dispatch=dispatch.pk)
+        data = routing.said(dispatch, remote_id=remote_id)
+        lifecycle.mark(claim.order_id, Order.Attention.GHOST, Kind.GHOST, data)
 
 
 def _keep_late_answer(dispatch: Dispatch, outcome: Exception) -> None:
@@ -115,7 +116,7 @@ def _settle_unavailable(dispatch: Dispatch, error: Unavailable) -> None:
         routing.step_aside(dispatch, HOLDS[error.reason], error.text)
     elif _given_up(dispatch, now):
         routing.reject(dispatch, f"Given up: {error.text}", error.evidence)
-        lifecycle.note(dispatch.order_id, Kind.REFUSED, reason=dispatch.reason, dispatch=dispatch.pk)
+        lifecycle.note(dispatch.order_id, Kind.REFUSED, routing.said(dispatch))
         lifecycle.cancel(dispatch.order_id, why="unavailable")
     else:
         routing.queue_again(dispatch, next_delay(dispatch.retries, error), error.text)
@@ -140,7 +141,8 @@ def _settle_rejected(dispatch: Dispatch, error: Rejected) -> None:
     if dispatch.doubtful:
         _doubt(dispatch, f"Refused after an attempt in doubt: {error.text}", error.evidence)
         return
-    lifecycle.note(dispatch.order_id, Kind.REFUSED, reason=error.text, condition=error.condition, dispatch=dispatch.pk)
+    refused = routing.said(dispatch, reason=error.text, condition=error.condition)
+    lifecycle.note(dispatch.order_id, Kind.REFUSED, refused)
     dispatch.evidence = error.evidence
     if error.failover and routing.give_way(dispatch, error.text):
         return
@@ -155,4 +157,4 @@ def _settle_unclear(dispatch: Dispatch, error: Exception) -> None:
 
 def _doubt(dispatch: Dispatch, reason: str, evidence: str) -> None:
     routing.park(dispatch, reason, evidence)
-    lifecycle.note(dispatch.order_id, Kind.UNCLEAR, reason=dispatch.reason, dispatch=dispatch.pk)
+    lifecycle.note(dispatch.order_id, Kind.UNCLEAR, routing.said(dispatch))

@@ -1,7 +1,8 @@
-"""Syncing: asking providers what became of accepted orders, a batch at a time, and passing the news to lifecycle.advance.
+"""Syncing: asking providers what became of accepted orders, a batch at a time; the news goes to lifecycle.advance.
 
-Guarantee: one answer about one order never touches another; a failed call changes no order. `Dispatch.poll_at` says when
-to look again: young orders often, old ones rarely, ended ones ever more rarely for a week (a provider may correct itself).
+Guarantee: one answer about one order never touches another; a failed call changes no order. `Dispatch.poll_at` says
+when to look again: young orders often, old ones rarely, ended ones ever more rarely for a week, since a provider may
+correct itself.
 """
 
 import datetime

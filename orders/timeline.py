@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.money import share
-from accounts.templatetags.money import count, figure, money, short
+from accounts.templatetags.money import count, money, short
 from orders.models import Order, OrderEvent
 
 Kind = OrderEvent.Kind
@@ -53,21 +53,21 @@ class Step:
 def tell(order: Order, events: Iterable[OrderEvent]) -> list[Step]:
     """Tell an order's story from its events, newest first as they come; others than public ones are passed over.
 
-    Money that came back belongs to the change of status that caused it: both have the moment of their transaction.
+    Money that came back right after a change of status belongs to it: lifecycle writes the two events together.
     """
+    told = list(events)
     steps: list[Step] = []
     returned: OrderEvent | None = None
-    for event in (event for event in events if event.kind in OrderEvent.PUBLIC):
+    for event, earlier in zip(told, [*told[1:], None], strict=True):
         if event.kind == Kind.REFUNDED:
-            steps += [_tell_return(order, returned)] if returned else []
-            returned = event
-            continue
-        if returned and (event.kind != Kind.STATUS or event.created_at != returned.created_at):
-            steps.append(_tell_return(order, returned))
+            if earlier and earlier.kind == Kind.STATUS:
+                returned = event
+            else:
+                steps.append(_tell_return(order, event))
+        elif event.kind in OrderEvent.PUBLIC:
+            steps.append(_tell(order, event, returned))
             returned = None
-        steps.append(_tell(order, event, returned))
-        returned = None
-    return steps + ([_tell_return(order, returned)] if returned else [])
+    return steps
 
 
 def _tell(order: Order, event: OrderEvent, returned: OrderEvent | None) -> Step:
@@ -110,15 +110,17 @@ def _detail(order: Order, status: str, returned: OrderEvent | None) -> str:
 
 
 def _tell_return(order: Order, event: OrderEvent) -> Step:
-    """Tell of money that came back without a change of status: a provider delivered less than it had said."""
-    return Step(event.created_at, _("More came back"), tone=Status.PARTIAL, sum=_return_sum(order, event))
+    """Tell of money that came back without a change of status: a provider corrected what it had said."""
+    first = event.data["amount"] == event.data["refunded"]
+    title = _("The undelivered part came back") if first else _("More came back")
+    return Step(event.created_at, title, tone=Status.PARTIAL, sum=_return_sum(order, event))
 
 
 def _price_sum(said: dict[str, object]) -> str:
     rate, charge = Decimal(str(said["rate"])), Decimal(str(said["charge"]))
     if said.get("flat"):
-        return _("Package price %(charge)s") % {"charge": figure(charge)}
-    return f"{short(rate)} × {count(int(str(said['units'])))} ÷ 1000 = {figure(charge)}"
+        return _("Package price %(charge)s") % {"charge": money(charge)}
+    return f"{short(rate)} × {count(int(str(said['units'])))} ÷ 1000 = {money(charge)}"
 
 
 def _return_sum(order: Order, event: OrderEvent) -> str:
@@ -129,11 +131,11 @@ def _return_sum(order: Order, event: OrderEvent) -> str:
     remains, before = said.get("remains"), refunded - amount
     if isinstance(remains, int):
         left = f"{short(order.charge)} × {count(remains)} ÷ {count(order.quantity)}"
-        words["sum"] = f"{left} = {figure(share(order.charge, remains, order.quantity))}"
+        words["sum"] = f"{left} = {money(share(order.charge, remains, order.quantity))}"
     else:
-        words["sum"] = figure(refunded)
+        words["sum"] = money(refunded)
     if before:
-        words["before"] = figure(before)
+        words["before"] = money(before)
         return _("%(sum)s, less %(before)s before: %(amount)s returned to your balance") % words
     if isinstance(remains, int):
         return _("%(sum)s returned to your balance") % words

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core import checks
+from django.core.checks import CheckMessage, register
+from django.db import connection
 
 from catalog import connecting
 from catalog.models import Provider
@@ -14,19 +15,18 @@ SLACK = 5
 
 
 @register("database")
-def check_lease(
-    app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None, **_: object
-) -> list[CheckMessage]:
+def check_lease(*, databases: Sequence[str] | None, **_: object) -> list[CheckMessage]:
     """Warn when a lease could end while a command is still waiting for its answer."""
-    if not databases:
+    # `migrate` asks too, on a database that has no tables yet.
+    if not databases or Provider._meta.db_table not in connection.introspection.table_names():  # noqa: SLF001 - public by name
         return []
     messages: list[CheckMessage] = []
     for provider in Provider.objects.filter(enabled=True):
         needed = connecting.connect_timeout(provider) + connecting.read_timeout(provider) + SLACK
-        if settings.DISPATCH_LEASE_SECONDS < needed:
+        if needed > settings.DISPATCH_LEASE_SECONDS:
             messages.append(
-                Warning(
-                    f"DISPATCH_LEASE_SECONDS is {settings.DISPATCH_LEASE_SECONDS:g}, but provider {provider} may need {needed:g}.",
+                checks.Warning(
+                    f"DISPATCH_LEASE_SECONDS is {settings.DISPATCH_LEASE_SECONDS:g}; {provider} may need {needed:g}.",
                     hint="Raise it, or give the provider shorter time-outs: orders would end up unclear for no reason.",
                     id="panel.W001",
                 )
@@ -34,9 +34,9 @@ def check_lease(
     enabled = Provider.objects.filter(enabled=True).count()
     if enabled > settings.FORWARD_THREADS:
         messages.append(
-            Warning(
+            checks.Warning(
                 f"{enabled} providers are enabled, but the forward worker has {settings.FORWARD_THREADS} threads.",
-                hint="Raise FORWARD_THREADS to at least the number of providers, so that a slow one delays only itself.",
+                hint="Raise FORWARD_THREADS to the number of providers, so that a slow one delays only itself.",
                 id="panel.W002",
             )
         )
@@ -44,7 +44,8 @@ def check_lease(
 
 
 @register()
-def check_timeouts(app_configs: Sequence[AppConfig] | None, **_: object) -> list[CheckMessage]:
+def check_timeouts(**_: object) -> list[CheckMessage]:
     """Refuse time-outs that cannot work."""
     names = ("PROVIDER_CONNECT_TIMEOUT", "PROVIDER_READ_TIMEOUT", "DISPATCH_LEASE_SECONDS", "SYNC_EVERY_SECONDS")
-    return [Error(f"{name} must be above zero.", id="panel.E001") for name in names if getattr(settings, name) <= 0]
+    wrong = [name for name in names if getattr(settings, name) <= 0]
+    return [checks.Error(f"{name} must be above zero.", id="panel.E001") for name in wrong]

@@ -138,7 +138,8 @@ class Runner:
                         self._pass_on(child, line)
 
     def _pass_on(self, child: Child, line: bytes) -> None:
-        self.say(f"{child.name:<14} | {line.decode(errors='replace')}")
+        if line.strip():
+            self.say(f"{child.name:<14} | {line.decode(errors='replace')}")
 
     def _forget(self, child: Child) -> None:
         """End what is left of a child's group, pass on its last words and close its pipe."""

@@ -14,7 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from panel import embedded
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
+env = environ.Env()  # type: ignore[no-untyped-call]  # the library has no types
 environ.Env.read_env(BASE_DIR / ".env")
 
 VAR_DIR = Path(env.str("VAR_DIR", default=str(BASE_DIR / "var"))).absolute()
@@ -121,7 +121,7 @@ TEMPLATES = [
 
 DATABASES = {
     "default": {
-        **env.db_url_config(DATABASE_URL),
+        **env.db_url_config(DATABASE_URL),  # type: ignore[no-untyped-call]  # as above
         "CONN_MAX_AGE": 60,  # a new connection for every request is 3.6 times slower (LIMITS 2.2)
         "CONN_HEALTH_CHECKS": True,
         "ATOMIC_REQUESTS": False,
@@ -201,7 +201,11 @@ CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {"orders.tasks.forward_provider": {"queue": "forward"}}
 CELERY_TIMEZONE = "UTC"
 
-REST_FRAMEWORK = {"UNAUTHENTICATED_USER": None, "DEFAULT_AUTHENTICATION_CLASSES": [], "DEFAULT_PERMISSION_CLASSES": []}
+REST_FRAMEWORK: dict[str, object] = {
+    "UNAUTHENTICATED_USER": None,
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+}
 
 LOGGING = {
     "version": 1,

@@ -95,7 +95,7 @@ def make_service(provider: Provider) -> MakeService:
     """Make a service on sale; fields of the service, and `rate`, `remote_id`, `provider` of where it comes from."""
 
     def make(**fields: Any) -> Service:
-        own = {"rate": Decimal("0.90"), "remote_id": "", "provider": provider}
+        own: dict[str, Any] = {"rate": Decimal("0.90"), "remote_id": "", "provider": provider}
         own |= {name: fields.pop(name) for name in list(fields) if name in own}
         values: dict[str, Any] = {"name": "Website visits", "type": "Default", "min": 10, "max": 100_000, **fields}
         category = values.pop("category", None) or Category.objects.get_or_create(name="Web")[0]

@@ -1,4 +1,4 @@
-"""Real processes for tests: a Celery worker with its beat, a web server, a manage.py command, on the test's own database."""
+"""Real processes for tests: a worker with its beat, a web server, a manage.py command, on the test's own database."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -78,10 +78,8 @@ def running(command: list[str], **more: str) -> Iterator[subprocess.Popen[str]]:
 
 def kill(process: subprocess.Popen[str]) -> None:
     """SIGKILL a process and everything it started."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 

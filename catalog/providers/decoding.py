@@ -95,7 +95,7 @@ def _refuse(word: str) -> NoReturn:
 
 
 def _shallow(value: Any) -> bool:
-    level = [value]
+    level = [value] if isinstance(value, dict | list) else []
     for _ in range(DEEPEST + 1):
         level = [
             inner

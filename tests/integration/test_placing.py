@@ -148,7 +148,7 @@ def test_the_most_specific_markup_wins(customer: User, make_service: MakeService
     def rate() -> Decimal:
         return pricing.sell_rate(pricing.load_terms(customer.pk)[service.pk])
 
-    rates = []
+    rates: list[Decimal] = []
     for scope in ({}, {"provider": provider}, {"category": service.category}, {"service": service}):
         pricing_markup(len(rates) * 10 + 10, **scope)
         rates.append(rate())

@@ -3,7 +3,7 @@ import pytest
 from accounts import ledger
 from accounts.errors import UserError
 from accounts.models import User
-from catalog import connecting
+from catalog import connecting, secrets
 from catalog.models import Provider, Service
 from catalog.providers.sandbox import Sandbox
 from orders import forwarding, resolving
@@ -92,7 +92,7 @@ def test_a_refused_key_pauses_and_a_good_one_lets_everything_go_on(
 ) -> None:
     fund(customer, "100")
     good = provider.key_encrypted
-    Provider.objects.update(key_encrypted=connecting.secrets.encrypt("wrong"))
+    Provider.objects.update(key_encrypted=secrets.encrypt("wrong"))
     first, second = place(customer, service), place(customer, service)
     forwarding.forward_all()
     assert {first.dispatches.get().hold, second.dispatches.get().hold} == {Dispatch.Hold.KEY}

@@ -9,6 +9,7 @@ from hypothesis.extra.django import TestCase
 
 from accounts import ledger
 from accounts.models import User
+from accounts.money import share
 from catalog.models import Category, Provider, ProviderService, Service
 from orders import auditing, lifecycle
 from orders.models import Dispatch, Order
@@ -71,7 +72,7 @@ class AnyReports(TestCase):
         else:
             assert report.status == Order.Status.PARTIAL
             assert report.remains is not None
-            assert after.refunded == lifecycle.share(after.charge, report.remains, QUANTITY)
+            assert after.refunded == share(after.charge, report.remains, QUANTITY)
 
 
 @pytest.mark.parametrize("status", [*Order.Status.values])

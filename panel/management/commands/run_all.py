@@ -83,6 +83,8 @@ class Command(BaseCommand):
     def environment(self) -> dict[str, str]:
         """Give the children what they need beside the environment we were started with."""
         defaults = {"LOG_LEVEL": "WARNING", "PYTHONUNBUFFERED": "1", "FORWARD_THREADS": str(settings.FORWARD_THREADS)}
+        if os.geteuid() == 0:  # Celery warns of what is no risk with JSON messages
+            defaults["PYTHONWARNINGS"] = "ignore:You're running the worker with superuser privileges"
         if self.demo:
             defaults["SYNC_EVERY_SECONDS"] = "2"
         ours = {"PORT": str(settings.PORT), "HOST": self.host, "VAR_DIR": str(self.var_dir)}
@@ -92,6 +94,7 @@ class Command(BaseCommand):
         """Bring the database up to date and, in the demo, fill it with a shop whose provider answers."""
         self.say("Preparing the database …")
         call_command("migrate", verbosity=0, interactive=False)
+        Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)  # WhiteNoise warns where it is missing
         if self.demo and not self.stopping:
             port = str(settings.PORT + 1)
             command = [*self.manage(), "run_sandbox", "--port", port, "--state", str(self.var_dir / "sandbox.json")]
@@ -138,9 +141,10 @@ class Command(BaseCommand):
 
     def status(self, port: int, path: str) -> int | None:
         """Ask a server of ours for a page and return the HTTP status, or None when there is no answer."""
+        host = next(iter(settings.ALLOWED_HOSTS), "").strip("*.") or "localhost"
         connection = http.client.HTTPConnection(self.reachable(), port, timeout=5)
         try:
-            connection.request("GET", path, headers={"Host": "localhost"})
+            connection.request("GET", path, headers={"Host": host})
             return connection.getresponse().status
         except (OSError, http.client.HTTPException):
             return None

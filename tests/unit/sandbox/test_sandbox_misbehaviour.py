@@ -231,6 +231,9 @@ def test_stopping_cuts_hanging_calls_off_without_an_answer(world: Sandbox) -> No
             world.misbehave("balance", "dribble", seconds=600)
             dribbling = lines.enter_context(connect(url, {**ORDER, "action": "balance"}))
             idle = lines.enter_context(socket.create_connection(hanging.getpeername(), timeout=10))
+            # Answered once, it is surely accepted: one that still queues would be reset.
+            idle.sendall(b"GET / HTTP/1.1\r\nHost: sandbox.test\r\n\r\n")
+            assert b"200 OK" in idle.recv(65536)
             deadline = time.monotonic() + 10
             while len(world.received) < 2 and time.monotonic() < deadline:
                 time.sleep(0.005)

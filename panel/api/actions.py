@@ -1,0 +1,142 @@
+"""The actions of `/api/v2`: one function each, and the table that names them (PROTOCOL 1.4, 2.1 and 12)."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from django.db import connection
+
+from accounts.errors import UserError
+from accounts.requests import read_id
+from catalog import pricing
+from catalog.providers.dialects import dialect
+from orders import forms, placing
+from orders.forms import present
+from panel.api import shapes
+from panel.api.auth import Caller
+from panel.api.params import INCORRECT_REQUEST, UNREADABLE
+from panel.api.shapes import OrderRow, ServiceRow
+
+ID_LIMIT = 100
+INCORRECT_ORDER = {"error": "Incorrect order ID"}
+BEYOND_LIMIT = {"error": f"Limit of {ID_LIMIT} IDs exceeded"}
+
+SERVICES = """
+SELECT service.id, service.name, service.type, category.name, service.min, service.max, service.refill,
+    service.dripfeed, service.description, service.cancel AND ps.cancel IS TRUE, provider.dialect,
+    provider.dialect_overrides::text
+FROM unnest(%s::bigint[], %s::bigint[]) AS sold(service_id, provider_service_id)
+JOIN catalog_service service ON service.id = sold.service_id
+JOIN catalog_category category ON category.id = service.category_id
+JOIN catalog_providerservice ps ON ps.id = sold.provider_service_id
+JOIN catalog_provider provider ON provider.id = ps.provider_id
+ORDER BY category.position, category.id, service.position, service.id
+"""
+
+ORDERS = """
+SELECT id, charge, refunded, start_count, status, remains, quantity
+FROM orders_order WHERE user_id = %s AND id = ANY(%s::bigint[])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of an action: who calls, with which parameters, and the header that makes asking twice harmless."""
+
+    caller: Caller
+    values: Mapping[str, str]
+    idempotency_header: str = ""
+
+
+def find_action(values: Mapping[str, str]) -> Callable[[Call], object]:
+    """Return the action that a request names; raise UserError when it names none."""
+    action = ACTIONS.get(present(values, "action"))
+    if action is None:
+        raise UserError(INCORRECT_REQUEST, field="action")
+    return action
+
+
+def services(call: Call) -> list[dict[str, object]]:
+    """List what can be bought now, at the very rates that `add` charges the caller. Two queries."""
+    terms = pricing.load_terms(call.caller.user_id)
+    with connection.cursor() as cursor:
+        cursor.execute(SERVICES, [list(terms), [known.provider_service_id for known in terms.values()]])
+        rows = cursor.fetchall()
+    can_cancel = {said: _can_cancel(*said) for said in {tuple(row[10:]) for row in rows}}
+    return [
+        shapes.service(
+            ServiceRow(*row[:9]), pricing.sell_rate(terms[row[0]]), cancel=row[9] and can_cancel[tuple(row[10:])]
+        )
+        for row in rows
+    ]
+
+
+def add(call: Call) -> dict[str, int]:
+    """Place an order; the same idempotency key and request again answer with the first one's id."""
+    request = forms.parse_order(placing.find_service(present(call.values, "service")), call.values)
+    return {"order": placing.place_order(call.caller.user_id, request, idempotency_key=idempotency_key(call))}
+
+
+def status(call: Call) -> object:
+    """Tell how one order or many stand: a comma list in the singular `order` asks for many as well. One query."""
+    one, many = present(call.values, "order"), present(call.values, "orders")
+    if not many and "," not in one:
+        return _statuses(call.caller, [one])[one]
+    texts = list(dict.fromkeys(text for part in (many or one).split(",") if (text := part.strip())))
+    if not texts:
+        raise UserError("Incorrect order ID", field="orders")
+    return _statuses(call.caller, texts)
+
+
+def orders(call: Call) -> object:
+    """Answer as `status` when ids are given; other panels mean by this name a list that we do not have."""
+    if not present(call.values, "orders"):
+        raise UserError(INCORRECT_REQUEST, field="action")
+    return status(call)
+
+
+def balance(call: Call) -> dict[str, str]:
+    """Tell what the caller may spend, as read with his key."""
+    return shapes.balance(call.caller.balance)
+
+
+ACTIONS: dict[str, Callable[[Call], object]] = {
+    "services": services,
+    "add": add,
+    "status": status,
+    "orders": orders,
+    "statuses": status,
+    "multi_status": status,
+    "multi-status": status,
+    "balance": balance,
+}
+
+
+def idempotency_key(call: Call) -> str:
+    """Return the key that makes an order unique: `idempotency_key`, else `request_id`, else the header; may be empty.
+
+    Raises UserError for one that cannot be told from another, since it would not protect.
+    """
+    given = present(call.values, "idempotency_key") or present(call.values, "request_id")
+    key = given or call.idempotency_header.strip()
+    if UNREADABLE in key:
+        raise UserError("Incorrect idempotency key", field="idempotency_key")
+    return key
+
+
+def _statuses(caller: Caller, texts: Sequence[str]) -> dict[str, object]:
+    """Look orders up by ids as they were sent; an id that is wrong, foreign or beyond the limit gets its own error."""
+    numbers = {text: number for text in texts[:ID_LIMIT] if (number := read_id(text)) is not None}
+    with connection.cursor() as cursor:
+        cursor.execute(ORDERS, [caller.user_id, list(numbers.values())])
+        found = {row[0]: shapes.status(OrderRow(*row)) for row in cursor.fetchall()}
+    known = {text: found.get(numbers.get(text, 0), INCORRECT_ORDER) for text in texts[:ID_LIMIT]}
+    return {**known, **dict.fromkeys(texts[ID_LIMIT:], BEYOND_LIMIT)}
+
+
+def _can_cancel(name: str, overrides: str) -> bool:
+    """Whether a provider has the action `cancel`; one whose profile cannot be read is not asked for anything."""
+    try:
+        return dialect(name, json.loads(overrides)).cancel != "none"
+    except ValueError:
+        return False

@@ -1,0 +1,86 @@
+"""Our objects as the wire writes them, in the shapes of 003_31070e689288a311.txt (PROTOCOL 3.11 and 12).
+
+Amounts are text with 5 places, rates and counts text without an exponent, ids of services and orders numbers; nothing
+is ever null, and no success has a key named `error`.
+"""
+
+from decimal import Decimal
+from typing import NamedTuple
+
+import orjson
+from django.conf import settings
+from django.http import HttpResponse
+
+from accounts.money import plain
+
+
+class ServiceRow(NamedTuple):
+    """What the list of services says about one, besides its price."""
+
+    id: int
+    name: str
+    type: str
+    category: str
+    min: int
+    max: int
+    refill: bool
+    dripfeed: bool
+    description: str
+
+
+class OrderRow(NamedTuple):
+    """What a status says about an order; `remains` and `start_count` are unknown until the first report."""
+
+    id: int
+    charge: Decimal
+    refunded: Decimal
+    start_count: int | None
+    status: str
+    remains: int | None
+    quantity: int
+
+
+def render(answer: object, *, status: int = 200) -> HttpResponse:
+    """Write an answer as JSON in UTF-8 that no cache keeps."""
+    response = HttpResponse(orjson.dumps(answer), content_type="application/json", status=status)
+    response["Cache-Control"] = "no-store"
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def amount(money: Decimal) -> str:
+    """Write an amount with its 5 places."""
+    return f"{money:.5f}"
+
+
+def service(row: ServiceRow, rate: Decimal, *, cancel: bool) -> dict[str, object]:
+    """Describe a service at the caller's own rate; beyond the seed's keys only `dripfeed` and `desc`."""
+    return {
+        "service": row.id,
+        "name": row.name,
+        "type": row.type,
+        "category": row.category,
+        "rate": plain(rate),
+        "min": str(row.min),
+        "max": str(row.max),
+        "refill": row.refill,
+        "cancel": cancel,
+        "dripfeed": row.dripfeed,
+        "desc": row.description,
+    }
+
+
+def status(row: OrderRow) -> dict[str, str]:
+    """Describe an order: what it cost in the end, and how far it is."""
+    return {
+        "charge": amount(row.charge - row.refunded),
+        "start_count": str(row.start_count or 0),
+        "status": row.status,
+        "remains": str(row.quantity if row.remains is None else max(row.remains, 0)),
+        "currency": settings.CURRENCY,
+    }
+
+
+def balance(money: Decimal) -> dict[str, str]:
+    """Describe what the caller may spend."""
+    return {"balance": amount(money), "currency": settings.CURRENCY}

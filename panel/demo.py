@@ -1,0 +1,142 @@
+"""The demo shop: a customer with money, a member of staff, and some believable orders at the sandbox provider.
+
+Everything is made once and left alone after that, so that what visitors change stays. Orders go through the real verbs
+and are sent by the running workers; the fragments of their links tell the sandbox how to end them (its module says).
+"""
+
+import json
+import secrets
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from allauth.account.models import EmailAddress
+from django.conf import settings
+from django.db import transaction
+
+from accounts import customers
+from accounts.errors import UserError
+from accounts.models import User
+from catalog import adding, connecting, importing
+from catalog.models import CustomRate, Markup, Provider, Route, Service
+from orders import forms, placing
+from orders.models import Order
+
+PROVIDER = "Sandbox"
+PROVIDER_KEY = "sandbox-key"
+CUSTOMER, STAFF = "demo@example.org", "admin@example.org"
+# The embedded panel listens on loopback; anywhere else passwords are made up.
+FIXED_PASSWORDS = {CUSTOMER: "demo-customer", STAFF: "demo-staff"}
+OPENING_BALANCE = Decimal(250)
+PROVIDER_MARKUP, SITE_MARKUP = Decimal(20), Decimal(15)
+CUSTOM_RATE = Decimal("0.95")
+
+# Their service id at the sandbox, and what a customer would have asked for.
+ORDERS: tuple[tuple[str, dict[str, str]], ...] = (
+    ("1", {"link": "https://shop.example.org/spring-sale#completed", "quantity": "2500"}),
+    ("2", {"link": "https://blog.example.org/how-we-roast#partial", "quantity": "1000"}),
+    ("41", {"link": "https://blog.example.org/guest-book", "comments": "Lovely place!\nCame back twice\nThank you"}),
+    ("51", {"link": "https://shop.example.org/#completed"}),
+    ("31", {"link": "https://docs.example.org/manual-en.pdf#canceled", "quantity": "400"}),
+    ("21", {"link": "https://video.example.org/talk-17#stuck", "quantity": "1800"}),
+    ("61", {"link": "https://lists.example.org/members.csv#fail", "quantity": "5000"}),
+    ("71", {"link": "https://photos.example.org/autumn/#refuse-link", "quantity": "5"}),
+    ("11", {"link": "https://sms.example.org/campaign-3#reset", "quantity": "50"}),
+    ("3", {"link": "https://shop.example.org/new-arrivals", "quantity": "600"}),
+)
+
+
+def seed(sandbox_url: str) -> dict[str, Any]:
+    """Make whatever the demo shop lacks and return its logins, which are kept in VAR_DIR/demo.json.
+
+    Raises UserError or ProviderError when the sandbox does not answer. Waits for the network: no transaction.
+    """
+    provider = _seed_provider(sandbox_url)
+    importing.import_services(provider)
+    file = Path(settings.VAR_DIR) / "demo.json"
+    logins = json.loads(file.read_text()) if file.exists() else {}
+    customer = _seed_customer(logins)
+    _seed_staff(logins)
+    _write(file, logins)
+    _seed_prices(provider, customer)
+    if not Order.objects.filter(user=customer).exists():
+        _seed_orders(provider, customer)
+    return logins
+
+
+def _seed_provider(url: str) -> Provider:
+    """Add the sandbox as a provider, or point the one that is there to where it answers now."""
+    provider = Provider.objects.filter(name=PROVIDER).first()
+    if provider is None:
+        new = adding.NewProvider(PROVIDER, url, PROVIDER_KEY, markup_percent=PROVIDER_MARKUP)
+        return adding.add_provider(new)[0]
+    if provider.api_url != url:
+        provider.api_url = url
+        provider.save(update_fields=["api_url"])
+    connecting.read_balance(provider)
+    return provider
+
+
+def _seed_customer(logins: dict[str, Any]) -> User:
+    found = User.objects.filter(email__iexact=CUSTOMER).first()
+    if found is not None:
+        logins.setdefault("customer", {"email": CUSTOMER, "password": ""})
+        return found
+    password = _choose_password(CUSTOMER)
+    new = customers.NewCustomer(CUSTOMER, username="demo", password=password, balance=OPENING_BALANCE)
+    user, logins["api_key"] = customers.create_customer(new)
+    logins["customer"] = {"email": CUSTOMER, "password": password}
+    return user
+
+
+def _seed_staff(logins: dict[str, Any]) -> None:
+    if User.objects.filter(email__iexact=STAFF).exists():
+        logins.setdefault("staff", {"email": STAFF, "password": ""})
+        return
+    password = _choose_password(STAFF)
+    with transaction.atomic():
+        user = User.objects.create_superuser("admin", STAFF, password)
+        EmailAddress.objects.create(user=user, email=STAFF, verified=True, primary=True)
+    logins["staff"] = {"email": STAFF, "password": password}
+
+
+def _choose_password(email: str) -> str:
+    return FIXED_PASSWORDS[email] if settings.EMBEDDED else secrets.token_urlsafe(12)
+
+
+def _write(file: Path, logins: dict[str, Any]) -> None:
+    """Write the logins for nobody but ourselves to read."""
+    file.touch(mode=0o600)
+    file.chmod(0o600)
+    file.write_text(json.dumps(logins, indent=2) + "\n")
+
+
+def _seed_prices(provider: Provider, customer: User) -> None:
+    """Give the shop a rule for the site, a customer's own rate, and a service that two routes can deliver."""
+    Markup.objects.get_or_create(provider=None, category=None, service=None, defaults={"percent": SITE_MARKUP})
+    visits = _find_service(provider, "1")
+    if visits is None:
+        return
+    CustomRate.objects.get_or_create(user=customer, service=visits, defaults={"rate": CUSTOM_RATE})
+    second = provider.services.filter(remote_id="3", vanished_at=None).first()
+    if second is not None and visits.routes.count() == 1:
+        Route.objects.create(service=visits, provider_service=second, position=2)
+
+
+def _seed_orders(provider: Provider, customer: User) -> None:
+    for number, (remote_id, values) in enumerate(ORDERS):
+        service = _find_service(provider, remote_id)
+        if service is None:
+            continue
+        try:
+            placing.place_order(customer.pk, forms.parse_order(service, values), idempotency_key=f"demo:{number}")
+        except UserError:
+            # Staff may have taken a service off sale, or changed it, before the demo was seeded.
+            continue
+
+
+def _find_service(provider: Provider, remote_id: str) -> Service | None:
+    """Return the service on sale whose first route is a service of the provider."""
+    routes = Route.objects.filter(provider_service__provider=provider, provider_service__remote_id=remote_id, position=1)
+    route = routes.select_related("service").filter(service__enabled=True).first()
+    return route.service if route else None
