@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 
+from cryptography.fernet import InvalidToken
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, transaction
@@ -27,6 +28,7 @@ CURRENCY = re.compile(r"[A-Z]{3}")
 # What a provider that does not say its currency counts in, as nearly all do (PROTOCOL 3).
 USUAL_CURRENCY = "USD"
 HINT_LENGTH = 4
+LONGEST_URL = 300  # its column
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,8 @@ def ask_balance(provider: Provider) -> Balance:
         refused = isinstance(error, Unavailable) and error.reason == Reason.KEY
         what = "refuses the key" if refused else "did not tell our balance"
         raise UserError(f"{provider.api_url} {what}: {error.text}", field="key" if refused else "api_url") from error
+    except InvalidToken as error:
+        raise UserError("The key was encrypted with none of ENCRYPTION_KEYS: enter it again", field="key") from error
 
 
 def set_key(provider: Provider, key: str) -> None:
@@ -127,7 +131,7 @@ def _build(new: NewProvider) -> tuple[Provider, Markup | None]:
     _clean(provider, exclude={"api_url", "key_encrypted", "key_hint"})
     if provider.exchange_rate <= 0:
         raise UserError("The exchange rate must be above zero", field="exchange_rate")
-    if len(provider.api_url) > Provider._meta.get_field("api_url").max_length:
+    if len(provider.api_url) > LONGEST_URL:
         raise UserError("The URL is too long", field="api_url")
     if new.markup_percent is None:
         return provider, None

@@ -3,8 +3,9 @@
 import datetime
 import logging
 
+from cryptography.fernet import InvalidToken
 from django.conf import settings
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 from catalog import secrets
@@ -24,16 +25,25 @@ PAUSE_FOR_STAFF = datetime.timedelta(hours=6)
 
 
 def connect(provider: Provider) -> Client:
-    """Return a client for a provider; its time-outs are its own or the settings'. The caller closes it."""
-    return Client(
-        Connection(
-            url=provider.api_url,
-            key=secrets.decrypt(provider.key_encrypted),
-            dialect=dialect(provider.dialect, provider.dialect_overrides),
-            connect_timeout=connect_timeout(provider),
-            read_timeout=read_timeout(provider),
+    """Return a client for a provider; its time-outs are its own or the settings'. The caller closes it.
+
+    Raises Unavailable, as a refused key does, when what we keep of the provider cannot be used: staff must mend it.
+    """
+    try:
+        return Client(
+            Connection(
+                url=provider.api_url,
+                key=secrets.decrypt(provider.key_encrypted),
+                dialect=dialect(provider.dialect, provider.dialect_overrides),
+                connect_timeout=connect_timeout(provider),
+                read_timeout=read_timeout(provider),
+            )
         )
-    )
+    except InvalidToken as error:
+        text = "Our key for this provider cannot be decrypted with ENCRYPTION_KEYS: enter it again"
+        raise Unavailable(text, reason=Reason.KEY) from error
+    except ValueError as error:
+        raise Unavailable(str(error), reason=Reason.KEY) from error
 
 
 def connect_timeout(provider: Provider) -> float:
@@ -48,8 +58,10 @@ def read_timeout(provider: Provider) -> float:
 
 def record_success(provider: Provider) -> None:
     """Close the breaker of a provider that answered."""
-    Provider.objects.filter(pk=provider.pk, failures__gt=0).update(failures=0, last_error="")
-    resume(provider.pk, Provider.Pause.NETWORK)
+    troubled = Provider.objects.filter(pk=provider.pk).filter(
+        Q(failures__gt=0) | Q(pause_reason=Provider.Pause.NETWORK)
+    )
+    troubled.update(failures=0, last_error="", paused_until=None, pause_reason="")
 
 
 def record_failure(provider: Provider, error: ProviderError) -> None:

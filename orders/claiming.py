@@ -28,7 +28,7 @@ LASTING = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Claim:
     """One attempt that is ours to make until the lease ends; `attempt` is the fence at settling."""
 

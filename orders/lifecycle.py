@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts import ledger
@@ -30,7 +30,16 @@ ALLOWED: dict[str, frozenset[str]] = {
     Status.CANCELED: frozenset(),
 }
 ENDED = frozenset({Status.COMPLETED, Status.PARTIAL, Status.CANCELED})
-OPEN = frozenset(ALLOWED) - ENDED
+# What the next word that is known puts right.
+CLEARED_BY_NEWS = frozenset({Attention.UNKNOWN_WORD, Attention.FAILED})
+
+ACCEPT = """
+WITH accepted AS (
+    UPDATE orders_order SET status = 'Processing' WHERE id = ANY(%(orders)s) AND status = ANY(%(before)s)
+)
+INSERT INTO orders_orderevent (order_id, kind, data) SELECT unnest(%(orders)s::bigint[]), 'accepted', '{}'
+"""
+BEFORE_PROCESSING = [status for status, following in ALLOWED.items() if Status.PROCESSING in following]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +58,12 @@ class Report:
 
 def changes(order: Order, report: Report) -> bool:
     """Tell whether a report can be news for an order as it was read; a quick look without a lock."""
+    if order.status == Status.CANCELED or report.status not in ALLOWED:
+        return report.status != order.status
+    moves = report.status in ALLOWED[order.status] and report.status != order.status
     return (
-        report.status != order.status
+        moves
+        or order.attention in CLEARED_BY_NEWS
         or _new_count(order, report) is not None
         or (report.remains is not None and report.remains != order.remains)
         or (report.cost is not None and report.cost != order.reported_cost)
@@ -81,13 +94,13 @@ def advance(order_id: int, report: Report) -> Order:
     return order
 
 
-def accept(order_id: int) -> None:
-    """Make an order Processing because a provider gave it an id. Expects the transaction that settles the dispatch."""
-    order = Order.objects.select_for_update().get(pk=order_id)
-    note(order_id, Kind.ACCEPTED)
-    if Status.PROCESSING in ALLOWED[order.status]:
-        order.status = Status.PROCESSING
-        order.save(update_fields=["status"])
+def accept(*order_ids: int) -> None:
+    """Make orders Processing because a provider gave them ids, where the table allows it; one statement for all.
+
+    Expects the transaction that settles their dispatches.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(ACCEPT, {"orders": list(order_ids), "before": BEFORE_PROCESSING})
 
 
 def cancel(order_id: int, *, why: str, actor_id: int | None = None) -> None:
@@ -116,7 +129,7 @@ def mark(order_id: int, attention: str, kind: str, data: Mapping[str, object]) -
 
 def _follow(order: Order, status: str, report: Report) -> None:
     """Take a status that is one of ours, where the table allows it."""
-    if order.attention in {Attention.UNKNOWN_WORD, Attention.FAILED}:
+    if order.attention in CLEARED_BY_NEWS:
         order.attention = Attention.NONE
     if status == Status.PARTIAL:
         _end_partial(order, report)

@@ -7,9 +7,10 @@ it; any other late answer is kept as evidence. Nothing here waits for the networ
 import datetime
 import logging
 import random
+from collections.abc import Mapping
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from catalog.providers.errors import ProviderError, Reason, Rejected, Unavailable
@@ -30,12 +31,30 @@ WAIT_DELAY = 120
 HOLDS = {Reason.FUNDS: Dispatch.Hold.FUNDS, Reason.KEY: Dispatch.Hold.KEY, Reason.REDIRECT: Dispatch.Hold.REDIRECT}
 JITTER = random.SystemRandom()
 
+BIND = """
+UPDATE orders_dispatch d SET state = 'SENT', remote_id = answer.remote_id, due_at = NULL, hold = '', reason = '',
+    settled_at = now(), poll_at = %(poll_at)s
+FROM unnest(%(ids)s::bigint[], %(attempts)s::int[], %(remote_ids)s::text[]) AS answer(id, attempt, remote_id)
+WHERE d.id = answer.id AND d.state = 'LEASED' AND d.attempt = answer.attempt
+RETURNING d.id
+"""
 
-def settle(claim: Claim, outcome: Added | Exception) -> None:
-    """Settle one attempt by its outcome: a reply with an id, one of the three errors, or anything else: doubt."""
-    if isinstance(outcome, Added):
-        settle_sent(claim, outcome.order_id)
-        return
+
+def settle(outcomes: Mapping[Claim, Added | Exception]) -> None:
+    """Settle attempts by their outcomes: replies with an id together, everything else one by one.
+
+    Fenced, so that settling again what a lost connection left in the open changes nothing that was settled.
+    """
+    accepted = {claim: outcome.order_id for claim, outcome in outcomes.items() if isinstance(outcome, Added)}
+    if accepted:
+        settle_accepted(accepted)
+    for claim, outcome in outcomes.items():
+        if isinstance(outcome, Exception):
+            settle_failed(claim, outcome)
+
+
+def settle_failed(claim: Claim, outcome: Exception) -> None:
+    """Settle one attempt that brought no id, by one of the three errors; any other exception is doubt."""
     with transaction.atomic():
         dispatch = Dispatch.objects.select_for_update().select_related("order").get(pk=claim.dispatch_id)
         if dispatch.state != State.LEASED or dispatch.attempt != claim.attempt:
@@ -46,6 +65,30 @@ def settle(claim: Claim, outcome: Added | Exception) -> None:
             _settle_rejected(dispatch, outcome)
         else:
             _settle_unclear(dispatch, outcome)
+
+
+def settle_accepted(answers: Mapping[Claim, str]) -> None:
+    """Bind the ids that came back at about the same time, in one transaction of two statements.
+
+    What does not fit, because its lease had ended or an id is bound already, is settled by itself.
+    """
+    claims = {claim.dispatch_id: claim for claim in answers}
+    rows = {
+        "ids": list(claims),
+        "attempts": [claim.attempt for claim in answers],
+        "remote_ids": list(answers.values()),
+        "poll_at": timezone.now() + datetime.timedelta(seconds=settings.SYNC_EVERY_SECONDS),
+    }
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(BIND, rows)
+            bound = {claims.pop(dispatch_id).order_id for (dispatch_id,) in cursor.fetchall()}
+            if bound:
+                lifecycle.accept(*bound)
+    except IntegrityError:
+        claims = {claim.dispatch_id: claim for claim in answers}
+    for claim in claims.values():
+        settle_sent(claim, answers[claim])
 
 
 def settle_sent(claim: Claim, remote_id: str) -> None:

@@ -63,18 +63,18 @@ def sync_provider(provider_id: int, *, everything: bool = False) -> int:
         Dispatch.objects.filter(provider_id=provider_id, poll_at__gt=now).update(poll_at=now)
     patience = connecting.connect_timeout(provider) + connecting.read_timeout(provider) + RETRY_AFTER
     again = now + datetime.timedelta(seconds=patience)
-    with connecting.connect(provider) as client:
-        batch_size = client.connection.dialect.batch_size
-        while batch := _take_due(provider_id, batch_size, now=now, again=again):
-            try:
+    try:
+        with connecting.connect(provider) as client:
+            batch_size = client.connection.dialect.batch_size
+            while batch := _take_due(provider_id, batch_size, now=now, again=again):
                 answers = _ask(client, list(batch))
-            except ProviderError as error:
-                logger.warning("provider %s: status not read: %s", provider, error)
-                connecting.record_failure(provider, error)
-                return looked
-            connecting.record_success(provider)
-            _apply(provider, batch, answers)
-            looked += len(batch)
+                _apply(provider, batch, answers)
+                looked += len(batch)
+    except ProviderError as error:
+        logger.warning("provider %s: status not read: %s", provider, error)
+        connecting.record_failure(provider, error)
+    else:
+        connecting.record_success(provider)
     return looked
 
 

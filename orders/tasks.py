@@ -14,7 +14,7 @@ def forward_due() -> None:
 
 @shared_task
 def forward_provider(provider_id: int) -> None:
-    forwarding.forward_provider(provider_id)
+    forwarding.forward_alone(provider_id)
 
 
 @shared_task(time_limit=60)

@@ -32,11 +32,11 @@ def check_lease(*, databases: Sequence[str] | None, **_: object) -> list[CheckMe
                 )
             )
     enabled = Provider.objects.filter(enabled=True).count()
-    if enabled > settings.FORWARD_THREADS:
+    if enabled >= settings.FORWARD_THREADS:
         messages.append(
             checks.Warning(
                 f"{enabled} providers are enabled, but the forward worker has {settings.FORWARD_THREADS} threads.",
-                hint="Raise FORWARD_THREADS to the number of providers, so that a slow one delays only itself.",
+                hint="Raise FORWARD_THREADS above the number of providers, so that a slow one delays only itself.",
                 id="panel.W002",
             )
         )

@@ -137,6 +137,8 @@ def _seed_orders(provider: Provider, customer: User) -> None:
 
 def _find_service(provider: Provider, remote_id: str) -> Service | None:
     """Return the service on sale whose first route is a service of the provider."""
-    routes = Route.objects.filter(provider_service__provider=provider, provider_service__remote_id=remote_id, position=1)
+    routes = Route.objects.filter(
+        provider_service__provider=provider, provider_service__remote_id=remote_id, position=1
+    )
     route = routes.select_related("service").filter(service__enabled=True).first()
     return route.service if route else None

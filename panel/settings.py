@@ -168,6 +168,8 @@ USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(VAR_DIR / "static")))
 STATICFILES_DIRS = [BASE_DIR / "static"]
+if EMBEDDED:
+    STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 WHITENOISE_USE_FINDERS = EMBEDDED  # a newcomer has not run collectstatic
 STORAGES = {
     "staticfiles": {
@@ -198,7 +200,12 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_ROUTES = {"orders.tasks.forward_provider": {"queue": "forward"}}
+# The ticks of forwarding share its queue: providers that answer status calls slowly must not hold up sending.
+CELERY_TASK_ROUTES = {
+    "orders.tasks.forward_due": {"queue": "forward"},
+    "orders.tasks.forward_provider": {"queue": "forward"},
+    "orders.tasks.sweep_ended_leases": {"queue": "forward"},
+}
 CELERY_TIMEZONE = "UTC"
 
 REST_FRAMEWORK: dict[str, object] = {

@@ -96,7 +96,7 @@ def _refuse(word: str) -> NoReturn:
 
 def _shallow(value: Any) -> bool:
     level = [value] if isinstance(value, dict | list) else []
-    for _ in range(DEEPEST + 1):
+    for _ in range(DEEPEST):
         level = [
             inner
             for outer in level

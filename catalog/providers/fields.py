@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from catalog.providers import amounts
 from catalog.providers.decoding import storable
 
 LONGEST_NAME = 1000
@@ -95,7 +96,7 @@ def error_text(value: Any) -> str | None:
     alone it is an order's status.
     """
     if isinstance(value, str):
-        return None if id_of(value).isdigit() or not value.strip() else storable(value).strip()
+        return None if not value.strip() or amounts.optional(value) is not None else storable(value).strip()
     if not isinstance(value, Mapping):
         return None
     row = folded(value)

@@ -50,7 +50,6 @@ class DeadlineSocket(socket.socket):
     """A plain socket; urllib3 sends by sendall and reads by recv_into."""
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        self.settimeout(seconds_left())
         return super().recv_into(*args, **kwargs)
 
     def sendall(self, *args: Any, **kwargs: Any) -> None:

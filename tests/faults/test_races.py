@@ -155,7 +155,7 @@ def test_a_reply_that_crosses_the_sweeper_still_counts(
     assert claiming.sweep_ended_leases() == 1
     assert order.dispatches.get().state == State.UNCLEAR
 
-    settling.settle(claim, Added("70001", None, ""))
+    settling.settle({claim: Added("70001", None, "")})
 
     order.refresh_from_db()
     assert order.dispatches.get().state == State.SENT
@@ -172,7 +172,7 @@ def test_an_id_that_comes_after_the_refund_is_a_ghost_and_moves_no_money(
     claiming.sweep_ended_leases()
     resolving.cancel_and_refund(claim.dispatch_id, actor_id=staff.pk, why="not found there")
 
-    settling.settle(claim, Added("70001", None, ""))
+    settling.settle({claim: Added("70001", None, "")})
 
     order.refresh_from_db()
     assert order.status == Order.Status.CANCELED
@@ -191,11 +191,11 @@ def test_an_id_of_an_older_attempt_is_a_ghost_while_a_newer_one_is_out(
     resolving.send_again(first.dispatch_id, actor_id=staff.pk)
     second = claim_one(provider)
 
-    settling.settle(first, Added("70001", None, ""))
+    settling.settle({first: Added("70001", None, "")})
     order.refresh_from_db()
     assert order.attention == Order.Attention.GHOST
 
-    settling.settle(second, Added("70002", None, ""))
+    settling.settle({second: Added("70002", None, "")})
     assert order.dispatches.get().remote_id == "70002"
 
 
@@ -206,7 +206,7 @@ def test_an_id_that_another_order_has_makes_the_dispatch_unclear(
     place(customer, service)
     place(customer, service)
     for _ in range(2):
-        settling.settle(claim_one(provider), Added("70001", None, ""))
+        settling.settle({claim_one(provider): Added("70001", None, "")})
     assert sorted(Dispatch.objects.values_list("state", flat=True)) == [State.SENT, State.UNCLEAR]
 
 

@@ -140,3 +140,19 @@ def test_a_provider_that_fails_again_and_again_is_paused_and_comes_back(
     assert set(Dispatch.objects.values_list("state", flat=True)) == {State.SENT}
     provider.refresh_from_db()
     assert (provider.failures, provider.pause_reason) == (0, "")
+
+
+def test_a_key_that_cannot_be_decrypted_holds_the_orders_and_says_so(
+    customer: User, service: Service, provider: Provider, fund: Fund, place: Place
+) -> None:
+    fund(customer, "100")
+    good = provider.key_encrypted
+    Provider.objects.update(key_encrypted="garbage")
+    order = place(customer, service)
+    forwarding.forward_all()
+    provider.refresh_from_db()
+    assert order.dispatches.get().hold == Dispatch.Hold.KEY
+    assert "enter it again" in provider.last_error
+
+    Provider.objects.update(key_encrypted=good)
+    assert resolving.release_held() == 1

@@ -1,6 +1,7 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -9,8 +10,8 @@ import pytest
 from tests.launcher.processes import apart, living, wait_for
 
 
-@pytest.fixture
-def new_var_dir() -> Iterator[Callable[[], Path]]:
+@contextmanager
+def var_dirs() -> Iterator[Callable[[], Path]]:
     """Make folders for servers of their own; at the end nothing may run in any of them."""
     made: list[Path] = []
 
@@ -31,6 +32,12 @@ def new_var_dir() -> Iterator[Callable[[], Path]]:
             for folder in (var_dir.parent, apart(var_dir)):
                 if folder is not None:
                     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def new_var_dir() -> Iterator[Callable[[], Path]]:
+    with var_dirs() as make:
+        yield make
 
 
 def _is_quiet(var_dir: Path) -> bool:

@@ -103,7 +103,7 @@ def python_in(folder: Path, *, base: str = sys.executable, with_servers: bool = 
 
 
 def keepers(var_dir: Path) -> list[psutil.Process]:
-    return [process for process in living(var_dir) if "from panel.keeper" in " ".join(_command(process))]
+    return [process for process in living(var_dir) if "from panel.keeper" in " ".join(command_of(process))]
 
 
 def servers(var_dir: Path, name: str) -> list[psutil.Process]:
@@ -138,13 +138,13 @@ def _belongs(process: psutil.Process, folders: list[str]) -> bool:
     try:
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
-        places = [*_command(process), process.environ().get("VAR_DIR", ""), process.cwd()]
+        places = [*command_of(process), process.environ().get("VAR_DIR", ""), process.cwd()]
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return False
     return any(folder in place for place in places for folder in folders)
 
 
-def _command(process: psutil.Process) -> list[str]:
+def command_of(process: psutil.Process) -> list[str]:
     try:
         return process.cmdline()
     except psutil.NoSuchProcess:

@@ -1,4 +1,4 @@
-"""`manage.py run_all`: one command starts the panel, heals it and stops it with nothing left (issue 2, "Shown by" 1 and 9)."""
+"""`manage.py run_all`: one command starts the panel, heals it, and stops it with nothing left."""
 
 import http.client
 import os
@@ -14,9 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.launcher.processes import ROOT, environment, keepers, living, servers, wait_for
-
-HEALING = "starting it again"
+from tests.launcher.conftest import var_dirs
+from tests.launcher.processes import ROOT, command_of, environment, keepers, living, servers, wait_for
 
 
 class Panel:
@@ -56,10 +55,26 @@ class Panel:
         finally:
             connection.close()
 
-    def processes(self, *words: str) -> list[psutil.Process]:
-        """Return the children whose command line has all these words."""
+    def processes(self, word: str) -> list[psutil.Process]:
+        """Return the children that have a word on their command line."""
         children = psutil.Process(self.popen.pid).children()
-        return [child for child in children if set(words) <= set(" ".join(child.cmdline()).split())]
+        return [child for child in children if word in command_of(child)]
+
+    def part(self, name: str) -> list[psutil.Process]:
+        """Return the living processes that are one part of the panel."""
+        if name in {"postgres", "valkey"}:
+            return servers(self.var_dir, name)
+        if name == "keeper":
+            return keepers(self.var_dir)
+        if name == "web worker":
+            return [child for web in self.part("web") for child in web.children()]
+        words = {
+            "web": "wsgi",
+            "worker_forward": "forward@%h",
+            "worker_default": "default@%h",
+            "sandbox": "run_sandbox",
+        }
+        return self.processes(words.get(name, name))
 
 
 @contextmanager
@@ -86,55 +101,54 @@ def free_ports() -> int:
             return port
 
 
-def test_ctrl_c_ends_everything_with_exit_code_0(var_dir: Path) -> None:
-    panel = Panel(var_dir)
-    assert panel.answers()
-    assert {len(panel.processes(*words)) for words in (["granian"], ["beat"], ["forward"], ["default"])} <= {0, 1}
-    panel.popen.send_signal(signal.SIGINT)
-    panel.popen.send_signal(signal.SIGINT)
-    assert panel.popen.wait(60) == 0, panel.said()
-    assert living(var_dir) == []
-    assert "Traceback" not in panel.said()
+@pytest.fixture(scope="module")
+def demo() -> Iterator[Panel]:
+    """One panel with its demo for all the kills, so that it is not started for each."""
+    with var_dirs() as make, running(make(), demo=True) as panel:
+        yield panel
 
 
-@pytest.mark.parametrize("name", ["web", "web worker", "worker_forward", "worker_default", "beat"])
-def test_a_killed_process_is_started_again(healing: Panel, name: str) -> None:
-    pick = {
-        "web": lambda: healing.processes("wsgi"),
-        "web worker": lambda: healing.processes("wsgi")[0].children(),
-        "worker_forward": lambda: healing.processes("forward@%h"),
-        "worker_default": lambda: healing.processes("default@%h"),
-        "beat": lambda: healing.processes("beat"),
-    }[name]
-    before = pick()
+def test_the_demo_tells_where_it_is_and_who_can_sign_in(demo: Panel) -> None:
+    said = demo.said()
+    assert f"http://127.0.0.1:{demo.port}/admin/" in said
+    assert f"http://127.0.0.1:{demo.port + 1}/" in said
+    assert len(re.findall(r"^  (?:Customer|Staff) .*@.* password \S+$", said, re.MULTILINE)) == 2
+    assert demo.answers()
+
+
+@pytest.mark.parametrize(
+    "name", ["web", "web worker", "worker_forward", "worker_default", "beat", "sandbox", "keeper", "postgres", "valkey"]
+)
+def test_a_killed_part_of_a_running_panel_comes_back(demo: Panel, name: str) -> None:
+    before = demo.part(name)
     assert before
     before[0].kill()
-    wait_for(lambda: (now := pick()) and before[0] not in now, f"a new {name}")
-    wait_for(healing.answers, "the panel answering")
-    if name != "web worker":
-        assert f"{name} was ended by SIGKILL; {HEALING}" in healing.said()
+    wait_for(lambda: (now := demo.part(name)) and before[0] not in now, f"a new {name}")
+    wait_for(demo.answers, "the panel answering")
+    wait_for(lambda: len(servers(demo.var_dir, "")) == 2, "both servers")
+    if name in {"web", "worker_forward", "worker_default", "beat", "sandbox"}:
+        assert f"{name} was ended by SIGKILL; starting it again" in demo.said()
 
 
-@pytest.mark.parametrize("name", ["keeper", "postgres", "valkey"])
-def test_killed_servers_come_back_under_a_running_panel(healing: Panel, name: str) -> None:
-    def pick() -> list[psutil.Process]:
-        return keepers(healing.var_dir) if name == "keeper" else servers(healing.var_dir, name)
-
-    before = pick()
-    before[0].kill()
-    wait_for(lambda: (now := pick()) and before[0] not in now, f"a new {name}")
-    wait_for(healing.answers, "the panel answering")
-    wait_for(lambda: len(servers(healing.var_dir, "")) == 2, "both servers")
+def test_a_second_panel_on_the_same_folder_is_refused_in_one_line(demo: Panel) -> None:
+    done = run_all(demo.var_dir, PORT=str(free_ports()), DEMO="0")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "runs on" in done.stderr
 
 
-@pytest.fixture(scope="module")
-def healing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Panel]:
-    """One panel for all kills, so that it is not started for each."""
-    folder = tmp_path_factory.mktemp("healing")
-    with running(folder / "var") as panel:
-        yield panel
-    assert panel.popen.returncode == 0, panel.said()
-    assert living(folder / "var") == []
+def test_two_panels_side_by_side_end_on_their_own(new_var_dir: Callable[[], Path]) -> None:
+    with running(new_var_dir()) as one, running(new_var_dir()) as other:
+        os.killpg(one.popen.pid, signal.SIGHUP)  # its terminal is closed
+        assert one.popen.wait(60) == 0, one.said()
+        assert living(one.var_dir) == []
+        assert other.answers()
+        other.popen.send_signal(signal.SIGINT)
+        wait_for(lambda: "Stopping" in other.said(), "the first Ctrl-C being heard")
+        other.popen.send_signal(signal.SIGINT)
+        assert other.popen.wait(60) == 0, other.said()
+        assert living(other.var_dir) == []
+        assert "Traceback" not in one.said() + other.said()
 
 
 def test_a_killed_runner_takes_everything_with_it(var_dir: Path) -> None:
@@ -142,20 +156,6 @@ def test_a_killed_runner_takes_everything_with_it(var_dir: Path) -> None:
     panel.popen.kill()
     panel.popen.wait()
     wait_for(lambda: not living(var_dir), "the end of everything", seconds=30)
-
-
-def test_a_closed_terminal_ends_everything(var_dir: Path) -> None:
-    panel = Panel(var_dir)
-    os.killpg(panel.popen.pid, signal.SIGHUP)
-    assert panel.popen.wait(60) == 0, panel.said()
-    assert living(var_dir) == []
-
-
-def test_two_panels_run_side_by_side(new_var_dir: Callable[[], Path]) -> None:
-    with running(new_var_dir()) as one, running(new_var_dir()) as other:
-        assert one.answers()
-        assert other.answers()
-        assert one.port != other.port
 
 
 @pytest.mark.parametrize("offset", [0, 1])
@@ -166,25 +166,6 @@ def test_a_port_in_use_is_said_in_one_line_and_nothing_is_started(var_dir: Path,
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert f"Port {port + offset} " in done.stderr
-
-
-def test_a_second_panel_on_the_same_folder_is_refused_in_one_line(var_dir: Path) -> None:
-    with running(var_dir):
-        done = run_all(var_dir, PORT=str(free_ports()), DEMO="0")
-    assert done.returncode == 1
-    assert done.stderr.count("\n") == 1
-    assert "runs on" in done.stderr
-
-
-def test_the_demo_tells_where_it_is_and_who_can_sign_in(var_dir: Path) -> None:
-    with running(var_dir, demo=True) as panel:
-        said = panel.said()
-        assert f"http://127.0.0.1:{panel.port}/admin/" in said
-        assert f"http://127.0.0.1:{panel.port + 1}/" in said
-        assert len(re.findall(r"^  (?:Customer|Staff) .*@.* password \S+$", said, re.MULTILINE)) == 2
-        sandbox = panel.processes("run_sandbox")[0]
-        sandbox.kill()
-        wait_for(lambda: sandbox not in (panel.processes("run_sandbox") or [sandbox]), "a new sandbox")
 
 
 def run_all(var_dir: Path, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -22,7 +22,10 @@ class Command(OperatorCommand):
         parser.add_argument("--username", default="", help="user name (what stands before the @, made unique)")
         parser.add_argument("--password", help="password to sign in with (none works)")
         parser.add_argument(
-            "--balance", default="0", metavar="AMOUNT", help=f"opening balance, {settings.CURRENCY}, at most 5 places (0)"
+            "--balance",
+            default="0",
+            metavar="AMOUNT",
+            help=f"opening balance, {settings.CURRENCY}, at most 5 places (0)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -32,7 +32,7 @@ class Command(OperatorCommand):
         )
         parser.add_argument("--reason", required=True, help="why; it stands in the customer's statement")
         # argparse takes -2,50 for an option, unless told what a negative number begins with.
-        parser._negative_number_matcher = re.compile(r"-[\d.,]")  # type: ignore[attr-defined]  # noqa: SLF001 - it has no public name
+        parser._negative_number_matcher = re.compile(r"-[\d.,]")  # noqa: SLF001 - it has no public name
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:

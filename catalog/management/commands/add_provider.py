@@ -15,8 +15,8 @@ from catalog.providers.dialects import DIALECTS
 
 class Command(OperatorCommand):
     help = (
-        "Add a provider: an upstream panel that we order from. Asks it for our balance first and prints that; an address "
-        "that does not answer or a key that is refused is not added. Its services are brought in by import_services."
+        "Add a provider: an upstream panel that we order from. Asks it for our balance first and prints that; an "
+        "address that does not answer or a key that is refused is not added. Bring its services in with import_services."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

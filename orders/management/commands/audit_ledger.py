@@ -12,8 +12,8 @@ from orders.models import Order
 
 class Command(OperatorCommand):
     help = (
-        "Recompute every balance, chain, closed day, charge and refund from the transfers. Prints each row that does not "
-        "add up and exits 1; exits 0 when the books balance. Changes nothing."
+        "Recompute every balance, chain, closed day, charge and refund from the transfers. Prints each row that does "
+        "not add up and exits 1; exits 0 when the books balance. Changes nothing."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:

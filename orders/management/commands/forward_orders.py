@@ -22,5 +22,7 @@ class Command(OperatorCommand):
         sent = forwarding.forward_all()
         waiting = Dispatch.objects.filter(state__in=[State.QUEUED, State.UNCLEAR, State.HELD])
         counts = dict(waiting.order_by().values_list("state").annotate(count=Count("pk")))
-        now = ", ".join(f"{state.lower()} {counts.get(state, 0)}" for state in (State.QUEUED, State.UNCLEAR, State.HELD))
+        now = ", ".join(
+            f"{state.lower()} {counts.get(state, 0)}" for state in (State.QUEUED, State.UNCLEAR, State.HELD)
+        )
         self.stdout.write(f"swept {swept}, sent {sent}; now {now}")

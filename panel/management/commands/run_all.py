@@ -39,7 +39,8 @@ class Command(BaseCommand):
         self.var_dir = Path(settings.VAR_DIR)
         self.var_dir.mkdir(parents=True, exist_ok=True)
         self.host = os.environ.get("HOST") or "127.0.0.1"
-        self.demo = os.environ.get("DEMO", "1").lower() not in {"0", "false", "no", "off"}
+        # A database that was given is somebody's own: a demo goes there only when asked for.
+        self.demo = (os.environ.get("DEMO") or str(int(settings.EMBEDDED))).lower() not in {"0", "false", "no", "off"}
         alone = self.be_alone()
         self.check_ports()
         self.urls = self.own_servers()
@@ -173,8 +174,10 @@ class Command(BaseCommand):
         if self.demo and file.exists():
             told = json.loads(file.read_text())
             for label, who in (("Customer", "customer"), ("Staff", "staff")):
-                lines.append(f"  {label:<9} {told[who]['email']}  password {told[who]['password']}")
-            lines.append(f"  Sandbox   http://127.0.0.1:{settings.PORT + 1}/")
+                lines.append(
+                    f"  {label:<9} {told[who]['email']}  password {told[who]['password'] or '(as it was set)'}"
+                )
+            lines.append(f"  Sandbox   http://127.0.0.1:{settings.PORT + 1}/api/v2")
         return "\n".join([*lines, f"  Data      {self.var_dir}", "", "  Stop with Ctrl-C.", ""])
 
     def manage(self) -> list[str]:

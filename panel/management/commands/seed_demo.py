@@ -13,9 +13,9 @@ from panel import demo
 
 class Command(OperatorCommand):
     help = (
-        "Make the demo shop: the sandbox as a provider with its services on sale, a customer with a balance and orders, "
-        "and a superuser. Can be repeated: what is there stays as it is. Needs a running sandbox (run_sandbox). "
-        "The logins are printed and kept in VAR_DIR/demo.json."
+        "Make the demo shop: the sandbox as a provider with its services on sale, a customer with a balance and "
+        "orders, and a superuser. Can be repeated: what is there stays as it is. Needs a running "
+        "sandbox (run_sandbox). The logins are printed and kept in VAR_DIR/demo.json."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

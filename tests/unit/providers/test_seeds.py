@@ -34,16 +34,24 @@ TOKEN = "c85c1d1a-9ef3-4d01-8c58-3dfaf3bbc78e"
 TOKEN_2 = "c85c1d1a-9ef3-4d01-8c58-3dfaf3bbc457"
 
 
-def report(  # noqa: D103 -- the fields of the documents' examples, in their order
-    status: str, charge: str, start: int, remains: int, currency: str = "", word: str = ""
-) -> StatusReport:
+def report(status: str, charge: str, start: int, remains: int, currency: str = "", word: str = "") -> StatusReport:
     return StatusReport(status, word or status, Decimal(charge), start, remains, currency, (), None, None)
 
 
 def service(number: str, name: str, kind: str, category: str, *terms: str, refill: bool, cancel: bool | None) -> Any:
     rate, least, most = terms
     return CatalogueRow(
-        number, name, kind, category, Decimal(rate), int(least), int(most), refill, cancel, dripfeed=None, description=""
+        number,
+        name,
+        kind,
+        category,
+        Decimal(rate),
+        int(least),
+        int(most),
+        refill,
+        cancel,
+        dripfeed=None,
+        description="",
     )
 
 
@@ -67,13 +75,40 @@ PANEL_STATUSES = {
 }
 PRODUCTS = (
     ProductRow(
-        "1", "Netflix premium 1 month", "Input your account", Decimal("2.5"), 1, 10, "Netflix", True, 40, "Auto"  # noqa: FBT003 -- in the document's order
+        "1",
+        "Netflix premium 1 month",
+        "Input your account",
+        Decimal("2.5"),
+        1,
+        10,
+        "Netflix",
+        True,
+        40,
+        "Auto",
     ),
     ProductRow(
-        "2", "Youtube premium 1 month", "Input your account", Decimal(5), 1, 1, "Youtube", False, 0, "Auto"  # noqa: FBT003 -- in the document's order
+        "2",
+        "Youtube premium 1 month",
+        "Input your account",
+        Decimal(5),
+        1,
+        1,
+        "Youtube",
+        False,
+        0,
+        "Auto",
     ),
     ProductRow(
-        "3", "Facebook account 5000 friends", "", Decimal("0.5"), 1, 2, "Facebook", True, None, "Service"  # noqa: FBT003 -- in the document's order
+        "3",
+        "Facebook account 5000 friends",
+        "",
+        Decimal("0.5"),
+        1,
+        2,
+        "Facebook",
+        True,
+        None,
+        "Service",
     ),
 )
 DELIVERED = ProductReport("Completed", "Completed", Decimal("7.5"), None, "", TOKEN)
@@ -219,7 +254,11 @@ def test_a_refill_of_many_answered_with_one_id_is_asked_for_one_by_one(upstream:
     upstream.answers((SEEDS / "000-refill-many.json").read_bytes())
     with upstream.client(DIALECTS["perfectpanel"]) as client:
         client.refill(["1", "2"])
-    assert [request.params.get("orders", request.params.get("order")) for request in upstream.requests] == ["1,2", "1", "2"]
+    assert [request.params.get("orders", request.params.get("order")) for request in upstream.requests] == [
+        "1,2",
+        "1",
+        "2",
+    ]
 
 
 def test_an_added_order_keeps_the_text_of_its_answer(upstream: Upstream) -> None:

@@ -10,9 +10,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs
 
+import pytest
+
 from catalog.providers.client import Client, Connection
 from catalog.providers.dialects import Dialect
+from catalog.providers.errors import Unavailable, Unclear
 
+ORDER = {"service": "1", "link": "https://example.org/a", "quantity": "100"}
 KEY = "up/stream key+1"
 
 
@@ -60,16 +64,17 @@ class Upstream:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._threads = [threading.Thread(target=self._accept)]
         self._open: list[socket.socket] = []
+        self.url = f"{'https' if self.tls else 'http'}://127.0.0.1:{self._listener.getsockname()[1]}/api/v2"
         self._threads[0].start()
-
-    @property
-    def url(self) -> str:
-        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self._listener.getsockname()[1]}/api/v2"
 
     def answers(self, body: str | bytes, status: int = 200, **headers: str) -> None:
         """Answer every request alike from now on."""
         answer = http(body, status, **headers)
         self.behaviour = lambda connection, _: connection.sendall(answer)
+
+    def hang(self) -> None:
+        """Say nothing until the test is over."""
+        self.stopped.wait(30)
 
     def client(
         self,
@@ -82,6 +87,8 @@ class Upstream:
         return Client(Connection(self.url, key, dialect or Dialect(), connect_timeout=connect, read_timeout=seconds))
 
     def stop(self) -> None:
+        if self.stopped.is_set():
+            return
         self.stopped.set()
         # Closing alone does not wake a thread that is inside accept.
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -132,3 +139,23 @@ def running(tls: ssl.SSLContext | None = None) -> Iterator[Upstream]:
         yield upstream
     finally:
         upstream.stop()
+
+
+def unavailable(client: Client) -> Unavailable:
+    """Return the error of an `add` that was surely not carried out."""
+    with client, pytest.raises(Unavailable) as caught:
+        client.add(ORDER)
+    return caught.value
+
+
+def unclear(client: Client) -> Unclear:
+    """Return the error of an `add` that may have been carried out."""
+    with client, pytest.raises(Unclear) as caught:
+        client.add(ORDER)
+    return caught.value
+
+
+def free_port_url() -> str:
+    """Return the address of a port at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as closed_at_once:
+        return f"http://127.0.0.1:{closed_at_once.getsockname()[1]}/api/v2"
