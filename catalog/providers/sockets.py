@@ -50,6 +50,7 @@ class DeadlineSocket(socket.socket):
     """A plain socket; urllib3 sends by sendall and reads by recv_into."""
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
+        self.settimeout(seconds_left())
         return super().recv_into(*args, **kwargs)
 
     def sendall(self, *args: Any, **kwargs: Any) -> None:
@@ -62,7 +63,6 @@ class DeadlineTLSSocket(ssl.SSLSocket):
     """The same over TLS, where recv_into ends in read, and sendall in many a send."""
 
     def read(self, *args: Any, **kwargs: Any) -> Any:
-        self.settimeout(seconds_left())
         return super().read(*args, **kwargs)
 
     def send(self, *args: Any, **kwargs: Any) -> int:

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
+from django.utils.http import parse_header_parameters
 
 from accounts.errors import UserError
 
@@ -39,14 +40,32 @@ def read_params(request: HttpRequest) -> dict[str, str]:
     Raises UserError when the body is too large, was cut short, or is no form and no JSON object.
     """
     query = request.META.get("QUERY_STRING", "").encode("latin-1", "replace")
-    body = parse_body(request.META.get("CONTENT_TYPE", ""), read_body(request.META))
-    return flatten(parse_form(query)) | flatten(body)
+    return flatten(parse_form(query)) | flatten(parse_body(request.META))
+
+
+def parse_body(meta: Mapping[str, Any]) -> Pairs:
+    """Parse a body by what it looks like, since many clients send JSON under the header of a form.
+
+    One without a length (chunked) may have been cut without anybody noticing, and half a number is a number too: it
+    must show its own end, as JSON and multipart do and a form does not.
+    """
+    body, content_type = read_body(meta), meta.get("CONTENT_TYPE", "")
+    is_measured = bool(meta.get("CONTENT_LENGTH"))
+    if content_type.lower().startswith("multipart/form-data"):
+        if not is_measured and not body.rstrip().endswith(_last_line(content_type)):
+            raise UserError(INCORRECT_REQUEST)
+        return parse_multipart(content_type, body)
+    if body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[")):
+        return parse_json(body)
+    if body and not is_measured:
+        raise UserError("Invalid parameters: Content-Length is required")
+    return parse_form(body)
 
 
 def read_body(meta: Mapping[str, Any]) -> bytes:
-    """Read the whole body; of one without a length (chunked) only where the server marks its end.
+    """Read the whole body; of one without a length only where the server marks its end.
 
-    Raises UserError beyond BODY_LIMIT, and when less arrives than was announced: half a number is a number too.
+    Raises UserError beyond BODY_LIMIT, and when less arrives than was announced.
     """
     announced = str(meta.get("CONTENT_LENGTH") or "")
     if announced.isdecimal():
@@ -62,15 +81,6 @@ def read_body(meta: Mapping[str, Any]) -> bytes:
     if announced.isdecimal() and len(body) < size:
         raise UserError(INCORRECT_REQUEST)
     return body
-
-
-def parse_body(content_type: str, body: bytes) -> Pairs:
-    """Parse a body by what it looks like, since many clients send JSON under the header of a form."""
-    if content_type.lower().startswith("multipart/form-data"):
-        return parse_multipart(content_type, body)
-    if body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[")):
-        return parse_json(body)
-    return parse_form(body)
 
 
 def parse_form(text: bytes) -> Pairs:
@@ -132,6 +142,11 @@ def _text(name: str, value: Any) -> str:
     if not isinstance(value, str):
         return UNREADABLE
     return BROKEN.sub(REPLACEMENT if name in TEXT_LISTS else UNREADABLE, value)
+
+
+def _last_line(content_type: str) -> bytes:
+    boundary = parse_header_parameters(content_type)[1].get("boundary", "")
+    return f"--{boundary}--".encode("utf-8", "replace")
 
 
 def _as_list(text: str) -> Any:

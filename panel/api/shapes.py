@@ -42,7 +42,9 @@ class OrderRow(NamedTuple):
 
 def render(answer: object, *, status: int = 200) -> HttpResponse:
     """Write an answer as JSON in UTF-8 that no cache keeps."""
-    response = HttpResponse(orjson.dumps(answer), content_type="application/json", status=status)
+    body = orjson.dumps(answer)
+    response = HttpResponse(body, content_type="application/json", status=status)
+    response["Content-Length"] = str(len(body))
     response["Cache-Control"] = "no-store"
     response["X-Content-Type-Options"] = "nosniff"
     return response

@@ -17,6 +17,9 @@ import pytest
 from tests.launcher.conftest import var_dirs
 from tests.launcher.processes import ROOT, command_of, environment, keepers, living, servers, wait_for
 
+# One worker of a parallel run starts panels, so that they do not fight for two cores.
+pytestmark = pytest.mark.xdist_group("panels")
+
 
 class Panel:
     """A panel that run_all keeps, its output in a file."""

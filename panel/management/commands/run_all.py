@@ -111,7 +111,7 @@ class Command(BaseCommand):
         patience = settings.PROVIDER_CONNECT_TIMEOUT + settings.PROVIDER_READ_TIMEOUT + 5
         for name, command in self.lines.items():
             if not self.stopping:
-                self.runner.start(Child(name, command, grace=patience if name in _WORKERS else 10.0))
+                self.runner.start(Child(name, command, grace=patience if name in _WORKERS else 15.0))
         self.wait_for("the panel", lambda: self.status(settings.PORT, "/health/") == 200)
         if not self.stopping:
             self.say(self.greeting())

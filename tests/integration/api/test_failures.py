@@ -21,6 +21,12 @@ from tests.integration.api.senders import FORM, JSON, post
 
 BAD_KEY = {"error": "Invalid API key"}
 INCORRECT = {"error": "Incorrect request"}
+MULTIPART = 'multipart/form-data; boundary="b"'
+PARTS = "".join(
+    f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+    for name, value in {"key": "KEY", "action": "balance"}.items()
+)
+PARTS += "--b--\r\n"
 
 
 @pytest.mark.parametrize(
@@ -82,6 +88,26 @@ def test_a_body_that_breaks_off_places_nothing(api_key: str, customer: User, ser
     cut = WSGIRequest({**meta, "wsgi.input": BytesIO(body.encode())})
     assert json.loads(ApiView.as_view()(cut).content) == INCORRECT
     assert not Order.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "is_whole"),
+    [
+        (JSON, '{"key": "KEY", "action": "balance"}', True),
+        (JSON, '{"key": "KEY", "action": "balance"', False),
+        (MULTIPART, PARTS, True),
+        (MULTIPART, PARTS.strip(), True),
+        (MULTIPART, PARTS.strip()[:-1], False),
+        (MULTIPART, PARTS.partition("--b--")[0], False),
+        (FORM, "key=KEY&action=balance", False),
+    ],
+)
+def test_a_body_without_a_length_must_show_its_own_end(
+    api_key: str, content_type: str, body: str, *, is_whole: bool
+) -> None:
+    meta = {"REQUEST_METHOD": "POST", "PATH_INFO": "/api/v2", "CONTENT_TYPE": content_type, "wsgi.input_terminated": 1}
+    chunked = WSGIRequest({**meta, "wsgi.input": BytesIO(body.replace("KEY", api_key).encode())})
+    assert ("balance" in json.loads(ApiView.as_view()(chunked).content)) is is_whole
 
 
 @pytest.mark.parametrize("value", ["https://e.org/\x00", "https://e.org/\ud83d", ["https://e.org/"], {"a": "b"}, []])

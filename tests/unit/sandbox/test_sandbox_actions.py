@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from catalog.providers import sandbox_actions, sandbox_catalogue
-from catalog.providers.sandbox import Sandbox
+from catalog.providers.sandbox import Sandbox, actions, catalogue
 
 Call = Callable[..., Any]
 SERVICE_KEYS = {
@@ -35,7 +34,7 @@ def test_services_have_the_keys_and_types_of_the_seed(call: Call) -> None:
 
 
 def test_the_catalogue_shows_an_import_everything_it_must_cope_with() -> None:
-    rows = list(sandbox_catalogue.services().values())
+    rows = list(catalogue.services().values())
     assert {row["type"] for row in rows} == {"Default", "Custom Comments", "Package", "Web Traffic", "Telepathy"}
     assert len({row["category"] for row in rows}) == 8
     assert [row["rate"] for row in rows].count("0") == 1
@@ -123,7 +122,7 @@ def test_the_last_cent_can_be_spent_and_no_more(balance: str, taken: int) -> Non
     poor = Sandbox(balance=Decimal(balance))
     order = {"key": poor.key, "action": "add", "service": "1", "link": "https://example.com/", "quantity": "100"}
     for _ in range(3):
-        sandbox_actions.handle(poor, order)
+        actions.handle(poor, order)
     assert len(poor.orders) == taken
 
 

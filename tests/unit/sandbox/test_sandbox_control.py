@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import requests
 
-from catalog.providers import sandbox_control
 from catalog.providers.sandbox import Sandbox
+from catalog.providers.sandbox.control import handle as handle_control
 
 ORDER = {"key": "sandbox-key", "action": "add", "service": 1, "link": "https://example.com/a", "quantity": 1000}
 
@@ -85,4 +85,4 @@ def test_a_wrong_operation_is_answered_with_the_reason(url: str, body: Any, stat
     ("address", "status"), [("127.0.0.1", 200), ("::1", 200), ("192.0.2.7", 403), ("fe80::1", 403)]
 )
 def test_only_this_machine_may_control(world: Sandbox, address: str, status: int) -> None:
-    assert sandbox_control.handle(world, address, b'{"key": "sandbox-key", "op": "behave"}')[0] == status
+    assert handle_control(world, address, b'{"key": "sandbox-key", "op": "behave"}')[0] == status

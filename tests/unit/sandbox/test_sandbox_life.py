@@ -5,20 +5,19 @@ from decimal import Decimal
 
 import pytest
 
-from catalog.providers import sandbox_actions
-from catalog.providers.sandbox import Sandbox
+from catalog.providers.sandbox import Sandbox, actions
 
 from .conftest import Clock
 
 
 def add(world: Sandbox, link: str, *, service: int = 1, quantity: int = 1000) -> str:
     params = {"key": "sandbox-key", "action": "add", "service": str(service), "link": link, "quantity": str(quantity)}
-    _, reply = sandbox_actions.handle(world, params)
+    _, reply = actions.handle(world, params)
     return str(reply["order"])
 
 
 def ask(world: Sandbox, action: str, **params: str) -> object:
-    return sandbox_actions.handle(world, {"key": "sandbox-key", "action": action, **params})[1]
+    return actions.handle(world, {"key": "sandbox-key", "action": action, **params})[1]
 
 
 def test_an_order_goes_its_way_one_step_per_pace(world: Sandbox, clock: Clock) -> None:

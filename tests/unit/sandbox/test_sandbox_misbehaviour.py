@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from catalog.providers.sandbox import KINDS, Misbehaviour, Sandbox, serving
-from catalog.providers.sandbox_faults import AFTER_ACCEPTANCE, ANSWERED_ODDLY, BEFORE_ACCEPTANCE
+from catalog.providers.sandbox.faults import AFTER_ACCEPTANCE, ANSWERED_ODDLY, BEFORE_ACCEPTANCE
 
 Call = Callable[..., Any]
 LINK = "https://example.com/page"

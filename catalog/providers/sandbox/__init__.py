@@ -38,11 +38,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from catalog.providers.sandbox_faults import KINDS, Misbehaviour
-from catalog.providers.sandbox_http import SandboxServer
-from catalog.providers.sandbox_life import SandboxOrder
-from catalog.providers.sandbox_state import StateError
-from catalog.providers.sandbox_world import Sandbox
+from catalog.providers.sandbox.faults import KINDS, Misbehaviour
+from catalog.providers.sandbox.http import SandboxServer
+from catalog.providers.sandbox.life import SandboxOrder
+from catalog.providers.sandbox.state import StateError
+from catalog.providers.sandbox.world import Sandbox
 
 __all__ = ["KINDS", "Misbehaviour", "Sandbox", "SandboxOrder", "StateError", "serve_forever", "serving"]
 

@@ -14,9 +14,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from catalog.providers import sandbox_catalogue, sandbox_life, sandbox_state
-from catalog.providers.sandbox_faults import Misbehaviour
-from catalog.providers.sandbox_life import SandboxOrder, SandboxRefill
+from catalog.providers.sandbox import catalogue, life
+from catalog.providers.sandbox.faults import Misbehaviour
+from catalog.providers.sandbox.life import SandboxOrder, SandboxRefill
+from catalog.providers.sandbox.state import Journal
 
 RECEIVED_LIMIT = 100_000
 # Longer than the 60 seconds that panels wait for an answer by default.
@@ -46,10 +47,10 @@ class Sandbox:
         # Where it is served, while it is.
         self.url = ""
         self.received: list[dict[str, str]] = []
-        self.services = sandbox_catalogue.services()
+        self.services = catalogue.services()
         self.lock = threading.RLock()
-        self.journal = sandbox_state.Journal(state) if state else None
-        self._balance = sandbox_life.rounded(Decimal(balance))
+        self.journal = Journal(state) if state else None
+        self._balance = life.rounded(Decimal(balance))
         self._orders: dict[str, SandboxOrder] = {}
         self._refills: dict[str, SandboxRefill] = {}
         self._misbehaviours: list[Misbehaviour] = []
@@ -109,7 +110,7 @@ class Sandbox:
         only reported, whatever it is, and the balance stays. Raises KeyError for an unknown order, ValueError for
         an unknown field.
         """
-        unknown = set(fields) - set(sandbox_life.HAND_SET)
+        unknown = set(fields) - set(life.HAND_SET)
         if unknown:
             raise ValueError(f"Not to be set on an order: {', '.join(sorted(unknown))}")
         with self.lock:
@@ -154,7 +155,7 @@ class Sandbox:
     def take(self, **fields: Any) -> SandboxOrder:
         """Take an order and its money; expects the lock to be held and the money to be there."""
         now = self.clock()
-        number = str(sandbox_life.FIRST_ORDER + len(self._orders))
+        number = str(life.FIRST_ORDER + len(self._orders))
         order = SandboxOrder(id=number, created=now, charge=fields["gross"], remains=fields["quantity"], **fields)
         self._orders[order.id] = order
         self._balance -= order.charge
@@ -164,7 +165,7 @@ class Sandbox:
 
     def take_refill(self, order: SandboxOrder) -> SandboxRefill:
         """Take a refill; expects the lock to be held."""
-        refill = SandboxRefill(str(sandbox_life.FIRST_REFILL + len(self._refills)), order.id, self.clock())
+        refill = SandboxRefill(str(life.FIRST_REFILL + len(self._refills)), order.id, self.clock())
         self._refills[refill.id] = refill
         self.schedule(refill)
         self.save(refill)
@@ -213,7 +214,7 @@ class Sandbox:
         if fault:
             fault.times -= 1
             return fault
-        by_link = FAULT_BY_FRAGMENT.get(sandbox_life.fragment(params.get("link", "")))
+        by_link = FAULT_BY_FRAGMENT.get(life.fragment(params.get("link", "")))
         return Misbehaviour("add", by_link, seconds=HANG_SECONDS) if by_link and params.get("action") == "add" else None
 
     def _load(self) -> None:
@@ -222,7 +223,7 @@ class Sandbox:
         for record in self.journal.load():
             self._balance = Decimal(record.get("balance", self._balance))
             if "order" in record:
-                order = sandbox_life.order_from(record["order"])
+                order = life.order_from(record["order"])
                 self._orders[order.id] = order
             elif "refill" in record:
                 refill = SandboxRefill(**record["refill"])

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from catalog.providers.sandbox_catalogue import NEEDED_BY_TRAFFIC, TRAFFIC, WEB_TRAFFIC_FIELDS
-from catalog.providers.sandbox_faults import Misbehaviour
-from catalog.providers.sandbox_life import OPEN, SandboxOrder, fragment, rounded
-from catalog.providers.sandbox_world import Sandbox
+from catalog.providers.sandbox.catalogue import NEEDED_BY_TRAFFIC, TRAFFIC, WEB_TRAFFIC_FIELDS
+from catalog.providers.sandbox.faults import Misbehaviour
+from catalog.providers.sandbox.life import OPEN, SandboxOrder, fragment, rounded
+from catalog.providers.sandbox.world import Sandbox
 
 ID_LIMIT = 100
 LINK_LIMIT = 2048

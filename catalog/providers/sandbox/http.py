@@ -15,9 +15,10 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from catalog.providers import sandbox_actions, sandbox_control, sandbox_params
-from catalog.providers.sandbox_faults import CANNED, HTML, JSON, PHP_NOTICE, Misbehaviour, with_wrong_types
-from catalog.providers.sandbox_world import Sandbox
+from catalog.providers.sandbox import actions, control
+from catalog.providers.sandbox.faults import CANNED, HTML, JSON, PHP_NOTICE, Misbehaviour, with_wrong_types
+from catalog.providers.sandbox.params import read_params
+from catalog.providers.sandbox.world import Sandbox
 
 BODY_LIMIT = 8 * 1024 * 1024
 PAGE = """This is the sandbox of a reseller panel: a make-believe provider that speaks API v2 and delivers nothing.
@@ -108,12 +109,12 @@ class Handler(BaseHTTPRequestHandler):
         body = self._body()
         if body is None:
             return
-        if self.path.partition("?")[0].rstrip("/") == sandbox_control.PATH:
-            status, reply = sandbox_control.handle(self.server.sandbox, self.client_address[0], body)
+        if self.path.partition("?")[0].rstrip("/") == control.PATH:
+            status, reply = control.handle(self.server.sandbox, self.client_address[0], body)
             self._send(status, JSON, json.dumps(reply).encode())
             return
-        params = sandbox_params.read(self.path, self.headers.get("Content-Type", ""), body)
-        fault, reply = sandbox_actions.handle(self.server.sandbox, params)
+        params = read_params(self.path, self.headers.get("Content-Type", ""), body)
+        fault, reply = actions.handle(self.server.sandbox, params)
         self._answer(fault, reply)
 
     def _body(self) -> bytes | None:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from catalog.providers.sandbox_world import Sandbox
+from catalog.providers.sandbox.world import Sandbox
 
 PATH = "/__sandbox__"
 

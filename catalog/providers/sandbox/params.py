@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 
-def read(target: str, content_type: str, body: bytes) -> dict[str, str]:
+def read_params(target: str, content_type: str, body: bytes) -> dict[str, str]:
     """Merge the query of the target and a form, multipart or JSON body; what cannot be read counts as not sent."""
     params = dict(parse_qsl(urlsplit(target).query, keep_blank_values=True))
     kind = content_type.partition(";")[0].strip().lower()
