@@ -1,0 +1,134 @@
+"""One suite, two upstreams: the client reads the sandbox and our own `/api/v2` alike, so panels can be chained."""
+
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+
+import pytest
+from pytest_django.live_server_helper import LiveServer
+
+from accounts.models import User
+from catalog import importing
+from catalog.models import Provider
+from catalog.providers.client import Client, Connection
+from catalog.providers.dialects import dialect
+from catalog.providers.errors import ProviderError, Rejected, Unavailable
+from catalog.providers.replies import CatalogueRow, ItemError, StatusReport
+from catalog.providers.sandbox import Sandbox
+from tests.conftest import Fund
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Reach = Callable[[str], Client]
+
+
+@pytest.fixture(params=["sandbox", "our own API"])
+def reach(request: pytest.FixtureRequest, sandbox: Sandbox) -> Reach:
+    """Return a way to a client of one of the upstreams, with the key given or, for an empty one, the right key."""
+    if request.param == "sandbox":
+        return lambda key: Client(Connection(sandbox.url, key or sandbox.key))
+    server: LiveServer = request.getfixturevalue("live_server")
+    provider: Provider = request.getfixturevalue("provider")
+    customer: User = request.getfixturevalue("customer")
+    fund: Fund = request.getfixturevalue("fund")
+    right: str = request.getfixturevalue("api_key")
+    importing.import_services(provider)
+    fund(customer, "10000")
+    return lambda key: Client(Connection(f"{server.url}/api/v2", key or right, dialect=dialect("panel")))
+
+
+@pytest.fixture
+def client(reach: Reach) -> Iterator[Client]:
+    with reach("") as client:
+        yield client
+
+
+def find(client: Client, kind: str) -> CatalogueRow:
+    return next(row for row in client.services().rows if row.type == kind and row.rate > 0)
+
+
+def params(row: CatalogueRow) -> dict[str, str]:
+    common = {"service": row.service, "link": "https://example.org/contract"}
+    more = {
+        "Default": {"quantity": str(row.min)},
+        "Custom Comments": {"comments": "\n".join(["Nice, really"] * row.min)},
+    }
+    return common | more.get(row.type, {})
+
+
+def test_the_catalogue_is_read_without_a_row_skipped(client: Client) -> None:
+    catalogue = client.services()
+    assert len(catalogue.rows) > 10
+    assert catalogue.skipped == ()
+    assert all(isinstance(row.cancel, bool) and isinstance(row.refill, bool) for row in catalogue.rows)
+
+
+def test_the_balance_is_an_amount_in_a_currency(client: Client) -> None:
+    balance = client.balance()
+    assert (balance.amount, balance.currency) == (Decimal(10000), "USD")
+
+
+@pytest.mark.parametrize("kind", ["Default", "Package", "Custom Comments"])
+def test_an_order_of_each_type_is_taken_and_followed(client: Client, kind: str) -> None:
+    row = find(client, kind)
+    before = client.balance().amount
+    order_id = client.add(params(row)).order_id
+    report = client.status([order_id])[order_id]
+    assert isinstance(report, StatusReport)
+    assert report.status == "Pending"
+    assert report.currency == "USD"
+    assert report.charge is not None
+    assert report.charge == before - client.balance().amount > 0
+
+
+def test_many_orders_are_followed_at_once_each_by_its_id(client: Client) -> None:
+    row = find(client, "Default")
+    ids = [client.add(params(row) | {"link": f"https://example.org/{n}"}).order_id for n in range(3)]
+    answers = client.status([*ids, "999999999"])
+    assert [type(answers[order_id]) for order_id in ids] == [StatusReport] * 3
+    assert isinstance(answers["999999999"], ItemError)
+    assert answers["999999999"].condition == "order_unknown"
+
+
+def test_an_unknown_order_is_an_error_of_its_own(client: Client) -> None:
+    answer = client.status(["999999999"])["999999999"]
+    assert isinstance(answer, ItemError)
+    assert answer.text == "Incorrect order ID"
+
+
+@pytest.mark.parametrize(
+    ("change", "condition"),
+    [
+        ({"service": "999999"}, "service_unknown"),
+        ({"link": " "}, "invalid_link"),
+        ({"quantity": "1"}, "quantity_too_low"),
+        ({"quantity": "999999999"}, "quantity_too_high"),
+    ],
+)
+def test_what_is_wrong_with_an_order_is_a_refusal_of_a_known_class(
+    client: Client, change: dict[str, str], condition: str
+) -> None:
+    row = next(row for row in client.services().rows if row.type == "Default" and row.rate > 0 and row.min > 1)
+    before = client.balance().amount
+    with pytest.raises(Rejected) as refused:
+        client.add(params(row) | change)
+    assert refused.value.condition == condition
+    assert refused.value.failover == (condition == "service_unknown")
+    assert client.balance().amount == before
+
+
+def test_too_few_funds_are_for_staff_not_for_the_customer(client: Client) -> None:
+    dear = max((row for row in client.services().rows if row.type == "Default"), key=lambda row: row.rate * row.max)
+    costs = dear.rate * dear.max / 1000
+    for number in range(int(client.balance().amount / costs)):
+        client.add(params(dear) | {"quantity": str(dear.max), "link": f"https://example.org/{number}"})
+    with pytest.raises(Unavailable) as refused:
+        client.add(params(dear) | {"quantity": str(dear.max)})
+    assert refused.value.reason == "funds"
+
+
+@pytest.mark.parametrize("call", ["services", "balance"])
+def test_a_wrong_key_is_said_so(reach: Reach, call: str) -> None:
+    with reach("wrong") as client, pytest.raises(ProviderError) as refused:
+        getattr(client, call)()
+    assert isinstance(refused.value, Unavailable)
+    assert refused.value.reason == "key"
