@@ -1,4 +1,4 @@
-"""What the admin pages of all apps share: rows that nobody edits, buttons, pages that ask before they act, and figures."""
+"""What the admin pages of all apps share: rows that nobody edits, buttons, pages that ask first, and figures."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -7,14 +7,15 @@ from decimal import Decimal
 from typing import Any, ClassVar, TypeVar, cast
 
 from django import forms
-from django.db.models import Model
+from django.db.models import DecimalField, Model
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.html import format_html
-from unfold.admin import ModelAdmin
+from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
+from unfold.overrides import FORMFIELD_OVERRIDES_INLINE
 from unfold.widgets import (
     UnfoldAdminDecimalFieldWidget,
     UnfoldAdminPasswordWidget,
@@ -23,8 +24,10 @@ from unfold.widgets import (
 )
 
 from accounts.models import User
+from accounts.money import plain
 from accounts.templatetags.money import price
 
+LINK = "text-primary-600 dark:text-primary-500"  # unfold's classes for a link that shows
 NOTHING = "–"
 F = TypeVar("F", bound=Callable[..., object])
 Text = str | Promise
@@ -34,6 +37,13 @@ class StaffRequest(HttpRequest):
     """A request behind the admin's own sign-in."""
 
     user: User
+
+
+class PlainDecimalField(forms.DecimalField):
+    """A number without needless zeros or an exponent: 0 and not 0E-8."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return plain(value) if isinstance(value, Decimal) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +64,18 @@ class PanelAdmin(ModelAdmin):
     change_form_outer_before_template: Any = "admin/panel/buttons.html"
     list_before_template: Any = None
     add_fieldsets: Any = ()
+    formfield_overrides: ClassVar[Any] = {DecimalField: {"form_class": PlainDecimalField}}
 
     def list_buttons(self, request: StaffRequest, row: Any) -> list[Button]:
         """Return what whoever asks may do with a row."""
         del request, row
         return []
 
-    def render_change_form(self, request: Any, context: Any, *args: Any, obj: Any = None, **kwargs: Any) -> Any:
+    def render_change_form(self, request: Any, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         """Show the row's buttons above its page."""
-        buttons = self.list_buttons(request, obj) if obj is not None else []
-        return super().render_change_form(request, {**context, "buttons": buttons}, *args, obj=obj, **kwargs)
+        row = kwargs.get("obj")
+        context["buttons"] = self.list_buttons(request, row) if row is not None else []
+        return super().render_change_form(request, context, *args, **kwargs)
 
 
 class ReadOnlyAdmin(PanelAdmin):
@@ -79,6 +91,29 @@ class ReadOnlyAdmin(PanelAdmin):
         return False
 
 
+class PanelInline(TabularInline):
+    """Rows of another model on a row's page."""
+
+    extra = 0
+    hide_title: Any = True
+    formfield_overrides: ClassVar[Any] = {
+        **FORMFIELD_OVERRIDES_INLINE,
+        DecimalField: {**cast("Any", FORMFIELD_OVERRIDES_INLINE[DecimalField]), "form_class": PlainDecimalField},
+    }
+
+
+class ReadOnlyInline(PanelInline):
+    """Rows that nobody edits."""
+
+    can_delete = False
+
+    def has_add_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        return False
+
+
 class AskForm(forms.Form):
     """A form of an asking page, in the admin's looks."""
 
@@ -91,7 +126,7 @@ class AskForm(forms.Form):
         super().__init__(*args, **kwargs)
         for field in self.fields.values():
             if isinstance(field, forms.ChoiceField):
-                field.widget = UnfoldAdminSelectWidget(choices=field.choices)
+                field.widget = UnfoldAdminSelectWidget(choices=list(cast("Any", field.choices)))
             elif isinstance(field.widget, forms.PasswordInput):
                 field.widget = UnfoldAdminPasswordWidget()
             elif not field.widget.is_hidden:
@@ -99,15 +134,22 @@ class AskForm(forms.Form):
 
 
 def ask(
-    admin: ModelAdmin, request: HttpRequest, form: forms.Form, *, subject: Model | None = None, **words: Any
+    admin: ModelAdmin,
+    request: HttpRequest,
+    form: forms.Form,
+    *,
+    submit: Text,
+    subject: Model | None = None,
+    **words: Any,
 ) -> HttpResponse:
-    """Show a page that asks before it acts: `title`, `explanation`, `facts` (label and value pairs) and `submit`."""
+    """Show a page that asks before it acts: `title`, `explanation`, `facts` (label and value pairs) and its button."""
     options = admin.model._meta  # noqa: SLF001 - the public way to a model's names
     changelist = f"admin:{options.app_label}_{options.model_name}_changelist"
     context = {
         **admin.admin_site.each_context(request),
         "opts": options,
         "form": form,
+        "label": submit,
         "back": change_url(subject) if subject is not None else reverse(changelist),
         **words,
     }
@@ -127,7 +169,11 @@ def change_url(row: Model) -> str:
 
 def link(row: Model | None, text: str = "") -> str:
     """Return a link to a row's page in the admin."""
-    return NOTHING if row is None else format_html('<a href="{}">{}</a>', change_url(row), text or str(row))
+    return (
+        NOTHING
+        if row is None
+        else format_html('<a href="{}" class="{}">{}</a>', change_url(row), LINK, text or str(row))
+    )
 
 
 def amount(number: Decimal | None) -> str:

@@ -19,11 +19,21 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
-from unfold.admin import TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from accounts import api_keys, ledger
-from accounts.admin_pages import AskForm, Button, PanelAdmin, StaffRequest, amount, ask, change_url, column
+from accounts.admin_pages import (
+    LINK,
+    AskForm,
+    Button,
+    PanelAdmin,
+    ReadOnlyInline,
+    StaffRequest,
+    amount,
+    ask,
+    change_url,
+    column,
+)
 from accounts.errors import NotEnoughFundsError
 from accounts.models import ApiKey, LedgerAccount, User
 
@@ -51,28 +61,27 @@ class CreditForm(AskForm):
         return amount
 
 
-class ApiKeyInline(TabularInline):
+class ApiKeyInline(ReadOnlyInline):
     """A user's keys by how they begin; the digest is never shown."""
 
     model = ApiKey
     fields = ("prefix", "name", "created_at", "last_used_at", "revoked")
     readonly_fields = fields
-    extra = 0
-    can_delete = False
+    may_revoke = False
 
-    def has_add_permission(self, _request: HttpRequest, _obj: User | None = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: StaffRequest, _obj: User | None = None) -> bool:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
+        # An inline is made anew for each request, so it may remember who asks.
         self.may_revoke = request.user.has_perm("accounts.change_apikey")
-        return False
+        keys: QuerySet[ApiKey] = super().get_queryset(request)
+        return keys
 
     @column(_("revoked"))
     def revoked(self, key: ApiKey) -> Any:
         if key.revoked_at or not self.may_revoke:
             return key.revoked_at
         url = reverse("admin:accounts_user_revoke", args=[key.user_id, key.pk])
-        return format_html('<button type="submit" formaction="{}" formnovalidate>{}</button>', url, _("Revoke"))
+        button = '<button type="submit" class="{}" formaction="{}" formnovalidate>{}</button>'
+        return format_html(button, LINK, url, _("Revoke"))
 
 
 class UserAdmin(BaseUserAdmin, PanelAdmin):  # type: ignore[misc,type-arg]  # unfold's own recipe; generic in stubs only
@@ -109,7 +118,7 @@ class UserAdmin(BaseUserAdmin, PanelAdmin):  # type: ignore[misc,type-arg]  # un
     def get_readonly_fields(self, request: HttpRequest, _obj: User | None = None) -> tuple[str, ...]:
         return self.readonly_fields if request.user.is_superuser else (*self.readonly_fields, *POWERS)
 
-    def get_inlines(self, _request: HttpRequest, obj: User | None) -> tuple[type[TabularInline], ...]:
+    def get_inlines(self, _request: HttpRequest, obj: User | None) -> tuple[type[ReadOnlyInline], ...]:
         return self.inlines if obj is not None else ()
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -163,7 +172,7 @@ class UserAdmin(BaseUserAdmin, PanelAdmin):  # type: ignore[misc,type-arg]  # un
             else:
                 return self.preview(request, user, form)
         facts = [(_("Customer"), user.email), (_("Balance"), amount(balance))]
-        words = {"title": _("Credit or debit"), "submit": _("Go on"), "facts": facts}
+        words: dict[str, Any] = {"title": _("Credit or debit"), "submit": _("Go on"), "facts": facts}
         return ask(self, request, form, subject=user, **words)
 
     def preview(self, request: StaffRequest, user: User, form: CreditForm) -> HttpResponse:
@@ -175,7 +184,7 @@ class UserAdmin(BaseUserAdmin, PanelAdmin):  # type: ignore[misc,type-arg]  # un
             (_("Balance after"), amount(balance + change)),
         ]
         confirmed = CreditForm({**form.cleaned_data, "previewed": str(change)})
-        words = {"title": _("Book this?"), "submit": _("Book %s") % amount(change), "facts": facts}
+        words: dict[str, Any] = {"title": _("Book this?"), "submit": _("Book %s") % amount(change), "facts": facts}
         return ask(self, request, confirmed, subject=user, **words)
 
     def book(self, request: StaffRequest, user: User, form: CreditForm) -> HttpResponse:

@@ -95,6 +95,15 @@ def ask_balance(provider: Provider) -> Balance:
         raise UserError("The key was encrypted with none of ENCRYPTION_KEYS: enter it again", field="key") from error
 
 
+def retest(provider: Provider) -> Balance:
+    """Ask a provider for our balance, keep it, and end a pause that it proves needless; raise as `ask_balance`."""
+    balance = ask_balance(provider)
+    now = timezone.now()
+    Provider.objects.filter(pk=provider.pk).update(balance=balance.amount, balance_at=now, last_error="")
+    connecting.resume(provider.pk, Provider.Pause.KEY, Provider.Pause.REDIRECT, Provider.Pause.NETWORK)
+    return balance
+
+
 def set_key(provider: Provider, key: str) -> None:
     """Encrypt a key into a provider that is not saved yet; only the end of a long one can be read again."""
     key = key.strip()

@@ -27,7 +27,7 @@ def fetch_services(provider: Provider, *, markup_percent: Decimal | None = None,
     """
     percent = markup_percent
     if percent is not None and not (0 <= percent < MARKUP_LIMIT and percent == round(percent, 4)):
-        raise UserError(f"{percent} is not a markup: 0 percent or more, with at most 4 places", field="markup")
+        raise UserError(f"{percent} is not a markup: 0 percent or more, with at most 4 places", field="markup_percent")
     catalogue = _read(provider)
     written = _find_category(catalogue, category)
     return importing.apply_catalogue(provider, catalogue, markup_percent=percent, category=written)

@@ -37,7 +37,7 @@ class Page:
 
 def is_open(order: Order) -> bool:
     """Tell whether an order is still on its way."""
-    return order.status in lifecycle.OPEN
+    return order.status not in lifecycle.ENDED
 
 
 def find_orders(user_id: int, text: str) -> QuerySet[Order]:

@@ -6,7 +6,7 @@ that it showed and a token, so that a moved price is never charged unseen and a 
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 
 from accounts import ledger
@@ -19,6 +19,8 @@ from catalog.models import Category, Service
 from orders import forms, placing
 from orders.models import Order
 
+# As many as a select is still of use for; the others are found in the list of services.
+LONGEST_LIST = 500
 # The sum is wanted before there is a link; any link will do for it.
 SOME_LINK = "-"
 
@@ -37,16 +39,21 @@ class Price:
 class Draft:
     """Everything the New order page shows; `hint` says why there is no price yet."""
 
-    categories: list[Category]
-    category_id: int | None
-    offers: list[Offer]
     offer: Offer | None
     values: Mapping[str, str]
     token: str
     balance: Decimal
     price: Price | None
     hint: str
-    error: UserError | None
+    error: UserError | None = None
+    categories: list[Category] = field(default_factory=list)
+    category_id: int | None = None
+    offers: list[Offer] = field(default_factory=list)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the category has more services than are listed."""
+        return len(self.offers) >= LONGEST_LIST
 
     @property
     def wrong(self) -> str:
@@ -72,14 +79,19 @@ def begin(user_id: int, values: Mapping[str, str], *, error: UserError | None = 
     categories = list(browsing.list_categories())
     asked = read_id(values.get("service"))
     category_id = _choose_category(categories, read_id(values.get("category")), asked)
-    offers = browsing.make_offers(user_id, _list_services(category_id))
+    offers = browsing.make_offers(user_id, _list_services(category_id, asked))
     chosen = next((offer for offer in offers if offer.service.pk == asked), None)
     if chosen is None and asked and not values.get("category"):
         error = error or UserError("Service is not available", field="service")
-    offer = chosen or next(iter(offers), None)
-    balance = ledger.read_balance(user_id)
-    price, hint = _price(offer, values, balance)
-    return Draft(categories, category_id, offers, offer, values, _keep_token(values), balance, price, hint, error)
+    draft = _draft(user_id, chosen or next(iter(offers), None), values)
+    return replace(draft, categories=categories, category_id=category_id, offers=offers, error=error)
+
+
+def reprice(user_id: int, values: Mapping[str, str]) -> Draft:
+    """Make a draft of the chosen service alone, for a page that is open and wants the new sum only."""
+    services = Service.objects.filter(pk=read_id(values.get("service")) or 0, enabled=True)
+    offers = browsing.make_offers(user_id, list(services))
+    return _draft(user_id, next(iter(offers), None), values)
 
 
 def place(user_id: int, values: Mapping[str, str]) -> int:
@@ -118,9 +130,21 @@ def _choose_category(categories: list[Category], asked: int | None, service_id: 
     return asked if asked in known else next(iter(known), None)
 
 
-def _list_services(category_id: int | None) -> list[Service]:
-    """Read the services of one category alone: a select of all ten thousand helps nobody."""
-    return list(Service.objects.filter(category_id=category_id, enabled=True).order_by("position", "pk"))
+def _list_services(category_id: int | None, asked: int | None) -> list[Service]:
+    """Read the services of one category, the one asked for in any case: a select of ten thousand helps nobody."""
+    if category_id is None:
+        return []
+    found = Service.objects.filter(category_id=category_id, enabled=True).order_by("position", "pk")
+    services = list(found[:LONGEST_LIST])
+    if asked and len(services) == LONGEST_LIST and asked not in {service.pk for service in services}:
+        services += found.filter(pk=asked)
+    return services
+
+
+def _draft(user_id: int, offer: Offer | None, values: Mapping[str, str]) -> Draft:
+    balance = ledger.read_balance(user_id)
+    price, hint = _price(offer, values, balance)
+    return Draft(offer=offer, values=values, token=_keep_token(values), balance=balance, price=price, hint=hint)
 
 
 def _price(offer: Offer | None, values: Mapping[str, str], balance: Decimal) -> tuple[Price | None, str]:

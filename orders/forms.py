@@ -36,7 +36,10 @@ def present(values: Mapping[str, str], name: str) -> str:
 
 
 def parse_order(service: Service, values: Mapping[str, str]) -> OrderRequest:
-    """Check an order's parameters for its service's type; raise UserError naming the first wrong one."""
+    """Check an order's parameters for its service's type; raise UserError naming the first wrong one.
+
+    The service as it is given decides: one with open limits reads a request that was valid once.
+    """
     parse = FORMS.get(service.type)
     if parse is None:
         raise UserError("Incorrect service ID", field="service")

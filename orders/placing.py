@@ -8,6 +8,7 @@ import datetime
 import hashlib
 import json
 import uuid
+from collections.abc import Mapping
 from decimal import Decimal
 
 from django.db import connection, transaction
@@ -18,11 +19,12 @@ from accounts.errors import UserError
 from accounts.money import plain
 from catalog import pricing
 from catalog.models import Service
-from orders.forms import OrderRequest
+from orders.forms import OrderRequest, parse_order
 from orders.models import PlacedOnce
 
 KEY_KEPT = datetime.timedelta(days=7)
 LONGEST_KEY = 128
+MOST_UNITS = 10**12
 
 CLAIM_KEY = """
 INSERT INTO orders_placedonce (user_id, key, digest, order_id)
@@ -138,6 +140,24 @@ def _placed_before(user_id: int, key: str, digest: str) -> int:
     if before.digest != digest:
         raise UserError("Idempotency key was used for another request", field="idempotency_key")
     return before.order_id
+
+
+def find_placed(user_id: int, key: str, service_text: str, values: Mapping[str, str]) -> int | None:
+    """Return the order that this key placed with this very request, although it could not be placed any more.
+
+    A service that was switched off or got other limits since must not make a repeated call look refused: its sender
+    would take the order for lost and give the money back. None when the key is new or the request another one.
+    """
+    before = PlacedOnce.objects.filter(user_id=user_id, key=key).select_related("order__service").first()
+    if before is None or service_text != str(before.order.service_id):
+        return None
+    service = before.order.service
+    service.min, service.max = 1, MOST_UNITS
+    try:
+        request = parse_order(service, values)
+    except UserError:
+        return None
+    return before.order_id if request_digest("add", request) == before.digest else None
 
 
 def find_service(text: str) -> Service:

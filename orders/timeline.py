@@ -70,6 +70,13 @@ def tell(order: Order, events: Iterable[OrderEvent]) -> list[Step]:
     return steps
 
 
+def explain(order: Order) -> str:
+    """Say in one sentence where an order stands."""
+    if order.status == Status.PARTIAL and not order.refunded:
+        return _("Ended early.")
+    return str(MEANING[Status(order.status)])
+
+
 def _tell(order: Order, event: OrderEvent, returned: OrderEvent | None) -> Step:
     if event.kind == Kind.PLACED:
         return Step(event.created_at, _("Placed and paid"), sum=_price_sum(event.data))
@@ -78,23 +85,23 @@ def _tell(order: Order, event: OrderEvent, returned: OrderEvent | None) -> Step:
     status = str(event.data.get("to", ""))
     return Step(
         event.created_at,
-        _tell_status(order, status, event, returned),
+        _tell_status(order, status, returned),
         tone=status,
         sum=_return_sum(order, returned) if returned else "",
         detail=_detail(order, status, returned),
     )
 
 
-def _tell_status(order: Order, status: str, event: OrderEvent, returned: OrderEvent | None) -> str:
-    remains = (returned or event).data.get("remains")
-    if status == Status.PARTIAL and returned and isinstance(remains, int):
+def _tell_status(order: Order, status: str, returned: OrderEvent | None) -> str:
+    remains = returned.data.get("remains") if returned else None
+    if status == Status.PARTIAL and isinstance(remains, int):
         delivered = {"delivered": count(order.quantity - remains), "quantity": count(order.quantity)}
         return _("%(delivered)s of %(quantity)s delivered, the rest came back") % delivered
     words = {
         Status.PROCESSING: _("Accepted for delivery"),
         Status.IN_PROGRESS: _("Started"),
         Status.COMPLETED: _("Delivered in full"),
-        Status.PARTIAL: _("Ended early; what is to come back is being looked at"),
+        Status.PARTIAL: _("Ended early"),
         Status.CANCELED: _("Canceled, and the money came back") if returned else _("Canceled"),
     }
     return words.get(Status(status), status) if status in Status.values else status
@@ -103,6 +110,8 @@ def _tell_status(order: Order, status: str, event: OrderEvent, returned: OrderEv
 def _detail(order: Order, status: str, returned: OrderEvent | None) -> str:
     if status == Status.IN_PROGRESS and order.start_count is not None:
         return _("Start count %(count)s") % {"count": count(order.start_count)}
+    if status == Status.PARTIAL and order.attention == Order.Attention.REMAINS:
+        return _("What comes back to you is being looked at.")
     why = returned.data.get("why") if returned else None
     if why is None:
         return ""

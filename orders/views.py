@@ -3,6 +3,7 @@
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
@@ -23,7 +24,8 @@ def new_order(request: CustomerRequest) -> HttpResponse:
         return _show_draft(request, drafting.begin(request.user.pk, read_values(request.GET)))
     values = read_values(request.POST)
     if "ask" in values:
-        return _show_draft(request, drafting.begin(request.user.pk, values))
+        ask = drafting.reprice if request.htmx else drafting.begin
+        return _show_draft(request, ask(request.user.pk, values))
     try:
         placed = drafting.place(request.user.pk, values)
     except UserError as error:
@@ -39,10 +41,7 @@ def _show_draft(request: CustomerRequest, draft: Draft, *, status: int = 200) ->
         # Only what was chosen belongs into the address: a reload then shows it again.
         chosen = f"?service={draft.offer.service.pk}" if draft.offer else ""
         headers = {"HX-Replace-Url": reverse("new_order") + chosen}
-        return HttpResponse(
-            render(request, "orders/_order_draft.html", context).content,
-            headers=headers,
-        )
+        return HttpResponse(render_to_string("orders/_order_draft.html", context, request), headers=headers)
     context["placed"] = drafting.read_placed(request.user.pk, request.GET.get("placed"))
     return render(request, "orders/order_form.html", context, status=status)
 
@@ -54,7 +53,7 @@ def orders(request: CustomerRequest) -> HttpResponse:
     """List orders; asked by a page that is open (`open`), tell what became of those it shows."""
     text, slug = read_search(request.GET.get("q")), request.GET.get("status", "")
     found = browsing.find_orders(request.user.pk, text)
-    context = {"tabs": browsing.count_tabs(found), "q": text, "slug": slug}
+    context: dict[str, object] = {"tabs": browsing.count_tabs(found), "q": text, "slug": slug}
     if request.htmx:
         context["page"] = browsing.read_again(request.user.pk, request.GET.get("open", "").split(","))
         return render(request, "orders/_order_news.html", context)
@@ -71,7 +70,7 @@ def order(request: CustomerRequest, order_id: int) -> HttpResponse:
     context = {
         "order": own,
         "steps": timeline.tell(own, own.events.all()),
-        "meaning": timeline.MEANING[Order.Status(own.status)],
+        "meaning": timeline.explain(own),
         "is_open": browsing.is_open(own),
     }
     return render(request, "orders/_order_story.html" if request.htmx else "orders/order_detail.html", context)

@@ -137,7 +137,7 @@ def _started(var_dir: Path, wanted: set[str]) -> dict[str, str]:
     """Start the keeper, or wait for the one that somebody else is starting."""
     start = _lock(var_dir / "start", fcntl.LOCK_EX)
     try:
-        _ask_for(var_dir, wanted)
+        write_privately(var_dir / "wanted", "\n".join(wanted))  # a living keeper adds what it does not run yet
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if urls := _running(var_dir, wanted):
@@ -149,13 +149,6 @@ def _started(var_dir: Path, wanted: set[str]) -> dict[str, str]:
     finally:
         os.close(start)
     raise CannotStartError(f"The embedded servers did not start; see {var_dir / 'log'}.")
-
-
-def _ask_for(var_dir: Path, wanted: set[str]) -> None:
-    """Say which servers the keeper shall run, beside those that a living one runs already."""
-    file = var_dir / "wanted"
-    before = set(file.read_text().split()) if is_kept(var_dir) and file.exists() else set()
-    write_privately(file, "\n".join(sorted(wanted | before)))
 
 
 def _start_keeper(var_dir: Path) -> None:

@@ -11,6 +11,7 @@ import os
 import pwd
 import secrets
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterable
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from panel.embedded import write_privately
+from panel.lifeline import follow_parent
 
 _PREFIX = "reseller-panel-"
 
@@ -46,6 +48,7 @@ class Account:
             user=self.uid,
             group=self.gid,
             extra_groups=None if self.uid is None else (),
+            preexec_fn=follow_parent(signal.SIGKILL),
         )
 
     def can_enter(self, folder: Path) -> bool:

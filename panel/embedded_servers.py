@@ -1,6 +1,7 @@
 """The two embedded servers: how each is made, started, found to answer, and stopped with its data whole."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -159,8 +160,9 @@ class Postgres(Server):
 
     def _create(self, major: int) -> None:
         """Make the cluster and the panel's database beside their place, then move them there in one step."""
-        draft = self.home.folder / ".postgres"
-        shutil.rmtree(draft, ignore_errors=True)
+        for old in self.home.folder.glob(".postgres-*"):
+            shutil.rmtree(old, ignore_errors=True)
+        draft = self.home.folder / f".postgres-{os.getpid()}"
         self.home.account.own_folder(draft)
         password = draft / "password"
         password.write_text(f"{self.home.password()}\n")

@@ -32,6 +32,8 @@ os.environ |= {
     "PROVIDER_READ_TIMEOUT": "3",
     "DISPATCH_LEASE_SECONDS": "10",
     "SYNC_EVERY_SECONDS": "1",
+    # Playwright keeps an event loop in the thread of the test; Django would take that for asynchronous code.
+    "DJANGO_ALLOW_ASYNC_UNSAFE": "1",
 }
 
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -109,11 +110,21 @@ def free_port() -> int:
         return port
 
 
+@cache
+def collected_static() -> str:
+    """Collect the static files as an image's build does, once for each test process, and return the folder."""
+    folder = Path(os.environ["VAR_DIR"]) / f"static-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
+    collected = manage("collectstatic", "--noinput", "-v", "0", STATIC_ROOT=str(folder))
+    assert collected.returncode == 0, collected.stderr
+    return str(folder)
+
+
 @contextmanager
 def serving_panel(port: int, **more: str) -> Iterator[str]:
     """Serve the panel with granian as in production and yield its address."""
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
-    with running([*command, "--workers", "1", "--no-log", "panel.wsgi:application"], **more):
+    served = {"STATIC_ROOT": collected_static(), **more}
+    with running([*command, "--workers", "1", "--no-log", "panel.wsgi:application"], **served):
         wait_for(lambda: answers(port), what=f"the panel on port {port}")
         yield f"http://127.0.0.1:{port}"
 

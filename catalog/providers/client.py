@@ -154,8 +154,7 @@ class Client:
         try:
             return reader(answer.value)
         except Misshapen as error:
-            text = str(error)
-        raise answer.unavailable(Reason.UNREADABLE, text)
+            raise answer.unavailable(Reason.UNREADABLE, str(error)) from error
 
     def _ask(self, ids: Sequence[str], question: Question[T], *, size: int = 0) -> dict[str, T | ItemError]:
         asked = batches.unique(ids)

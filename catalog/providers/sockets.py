@@ -63,6 +63,7 @@ class DeadlineTLSSocket(ssl.SSLSocket):
     """The same over TLS, where recv_into ends in read, and sendall in many a send."""
 
     def read(self, *args: Any, **kwargs: Any) -> Any:
+        self.settimeout(seconds_left())
         return super().read(*args, **kwargs)
 
     def send(self, *args: Any, **kwargs: Any) -> int:

@@ -140,7 +140,7 @@ def _trouble(error: Exception) -> tuple[str, str]:
         return "unreached", "The URL cannot be connected to"
     if _holds_timeout(error) or _holds_timeout(cause):
         return "timeout", "No whole answer came in time"
-    return "cut", f"The connection broke ({type(cause).__name__})"
+    return "cut", f"The connection broke ({type(error).__name__})"
 
 
 def _never_made(cause: Any) -> str:

@@ -73,8 +73,15 @@ def services(call: Call) -> list[dict[str, object]]:
 
 def add(call: Call) -> dict[str, int]:
     """Place an order; the same idempotency key and request again answer with the first one's id."""
-    request = forms.parse_order(placing.find_service(present(call.values, "service")), call.values)
-    return {"order": placing.place_order(call.caller.user_id, request, idempotency_key=idempotency_key(call))}
+    key, service = idempotency_key(call), present(call.values, "service")
+    try:
+        request = forms.parse_order(placing.find_service(service), call.values)
+        return {"order": placing.place_order(call.caller.user_id, request, idempotency_key=key)}
+    except UserError:
+        placed = placing.find_placed(call.caller.user_id, key, service, call.values) if key else None
+        if placed is None:
+            raise
+        return {"order": placed}
 
 
 def status(call: Call) -> object:

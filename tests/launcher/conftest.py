@@ -11,15 +11,15 @@ from tests.launcher.processes import apart, living, wait_for
 
 
 @contextmanager
-def var_dirs() -> Iterator[Callable[[], Path]]:
+def var_dirs() -> Iterator[Callable[..., Path]]:
     """Make folders for servers of their own; at the end nothing may run in any of them."""
     made: list[Path] = []
 
-    def make() -> Path:
+    def make(name: str = "var") -> Path:
         folder = Path(tempfile.mkdtemp(prefix="panel-launcher-"))
         folder.chmod(0o755)  # as root the servers' own user must be able to enter it
-        made.append(folder / "var")
-        return folder / "var"
+        made.append(folder / name)
+        return folder / name
 
     yield make
     try:
@@ -35,7 +35,7 @@ def var_dirs() -> Iterator[Callable[[], Path]]:
 
 
 @pytest.fixture
-def new_var_dir() -> Iterator[Callable[[], Path]]:
+def new_var_dir() -> Iterator[Callable[..., Path]]:
     with var_dirs() as make:
         yield make
 
@@ -45,5 +45,5 @@ def _is_quiet(var_dir: Path) -> bool:
 
 
 @pytest.fixture
-def var_dir(new_var_dir: Callable[[], Path]) -> Path:
+def var_dir(new_var_dir: Callable[..., Path]) -> Path:
     return new_var_dir()

@@ -77,18 +77,29 @@ def test_a_server_that_dies_under_its_users_comes_back_at_the_same_address(var_d
         assert len(keepers(var_dir)) == 1
 
 
-def test_a_dead_keepers_servers_are_ended_before_new_ones_open_the_data(var_dir: Path) -> None:
+def test_a_server_that_nobody_keeps_is_ended_before_another_opens_its_data(var_dir: Path) -> None:
     with using(var_dir, MAKE_TABLE) as first:
         first.ready()
-        orphan, keeper = servers(var_dir, "postgres")[0], keepers(var_dir)[0]
-        orphan.suspend()  # it cannot obey the kernel's signal for its parent's death
-        keeper.kill()
-        with using(var_dir, READ_TABLE) as second:
-            wait_for(lambda: keepers(var_dir), "the second keeper")
-            orphan.resume()
-            assert second.ready()[0] == "42"
-            assert orphan.pid not in [process.pid for process in living(var_dir)]
-            assert len(keepers(var_dir)) == 1
+        kept = servers(var_dir, "postgres")[0]
+        command, user, folder = kept.cmdline(), kept.uids().real, kept.cwd()
+    wait_for(lambda: not living(var_dir), "the keeper's end")
+    with subprocess.Popen(command, cwd=folder, user=user, stderr=subprocess.DEVNULL) as stray:
+        wait_for(lambda: "ready" in _text(Path(folder) / "postmaster.pid"), "the stray server")
+        assert ask(var_dir, READ_TABLE) == "42"
+        assert stray.wait(10) == 0
+
+
+def test_nobody_is_sent_to_servers_that_are_being_stopped(var_dir: Path) -> None:
+    with using(var_dir, MAKE_TABLE) as first:
+        first.ready()
+        slow = servers(var_dir, "postgres")[0]
+        slow.suspend()
+    wait_for(lambda: not (var_dir / "services.json").exists(), "the keeper leaving")
+    with using(var_dir, READ_TABLE) as newcomer:
+        wait_for(lambda: newcomer.popen.pid in [process.pid for process in living(var_dir)], "the newcomer")
+        slow.resume()
+        assert newcomer.ready()[0] == "42"
+        assert slow.pid not in [server.pid for server in servers(var_dir, "postgres")]
 
 
 def test_the_servers_stay_until_the_last_user_has_gone(var_dir: Path) -> None:
@@ -111,14 +122,14 @@ def test_a_newcomer_who_meets_a_leaving_keeper_is_served(var_dir: Path) -> None:
 
 def test_a_keeper_killed_while_it_makes_the_data_leaves_a_folder_that_works(var_dir: Path) -> None:
     process = Process(var_dir, sys.executable, "-c", USER, "select 1")
-    wait_for(lambda: list(var_dir.glob(".postgres/data/base")), "initdb at work")
+    wait_for(lambda: list(var_dir.glob(".postgres-*/data/base")), "initdb at work")
     keepers(var_dir)[0].kill()
     assert process.ready()[0] == "1", "the waiting user starts another keeper"
     process.finish()
 
 
-def test_two_folders_are_served_side_by_side(new_var_dir: Callable[[], Path]) -> None:
-    here, there = new_var_dir(), new_var_dir()
+def test_two_folders_are_served_side_by_side(new_var_dir: Callable[..., Path]) -> None:
+    here, there = new_var_dir(), new_var_dir("a folder, with a space")
     with using(here, MAKE_TABLE) as one, using(there) as other:
         addresses = {*one.ready()[2:], *other.ready()[2:]}
         assert len(addresses) == 4
@@ -190,7 +201,7 @@ def test_root_runs_the_servers_as_somebody_else(var_dir: Path) -> None:
 
 
 @as_root
-def test_a_closed_folder_of_root_works_and_keeps_its_mode(new_var_dir: Callable[[], Path]) -> None:
+def test_a_closed_folder_of_root_works_and_keeps_its_mode(new_var_dir: Callable[..., Path]) -> None:
     var_dir = new_var_dir()
     clone = var_dir.parent
     clone.chmod(0o700)
@@ -212,7 +223,7 @@ def test_a_closed_folder_of_root_works_and_keeps_its_mode(new_var_dir: Callable[
 
 
 @as_root
-def test_an_ordinary_user_works_too(new_var_dir: Callable[[], Path]) -> None:
+def test_an_ordinary_user_works_too(new_var_dir: Callable[..., Path]) -> None:
     nobody = 65534
     var_dir = new_var_dir()
     os.chown(var_dir.parent, nobody, nobody)
@@ -253,3 +264,7 @@ def _python_for(user: int) -> str:
             continue
         return str(base)
     pytest.skip(f"no {wanted} that another user may run")
+
+
+def _text(file: Path) -> str:
+    return file.read_text() if file.exists() else ""

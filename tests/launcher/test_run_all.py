@@ -140,8 +140,8 @@ def test_a_second_panel_on_the_same_folder_is_refused_in_one_line(demo: Panel) -
     assert "runs on" in done.stderr
 
 
-def test_two_panels_side_by_side_end_on_their_own(new_var_dir: Callable[[], Path]) -> None:
-    with running(new_var_dir()) as one, running(new_var_dir()) as other:
+def test_two_panels_side_by_side_end_on_their_own(new_var_dir: Callable[..., Path]) -> None:
+    with running(new_var_dir("my var")) as one, running(new_var_dir()) as other:
         os.killpg(one.popen.pid, signal.SIGHUP)  # its terminal is closed
         assert one.popen.wait(60) == 0, one.said()
         assert living(one.var_dir) == []

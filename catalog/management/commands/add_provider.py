@@ -16,7 +16,7 @@ from catalog.providers.dialects import DIALECTS
 class Command(OperatorCommand):
     help = (
         "Add a provider: an upstream panel that we order from. Asks for our balance first and prints it; an "
-        "address that does not answer or a key that is refused is not added. Bring its services in with import_services."
+        "address that does not answer or a key that is refused is not added. import_services brings its services in."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -144,8 +144,8 @@ def test_a_placing_that_failed_leaves_its_key_free(api: Api, offer: dict[str, An
     assert "order" in api(**dear, idempotency_key="k")
 
 
-def test_two_words_differ_where_two_keys_differ(api_key: str, offer: dict[str, Any]) -> None:
-    """A key that cannot be read protects from nothing, so it is refused rather than passed over."""
+def test_an_idempotency_key_that_cannot_be_read_is_refused(api_key: str, offer: dict[str, Any]) -> None:
+    """It could not be told from another one, so it would protect from nothing."""
     for unreadable in ("\ud800", "a\x00", ["k"], {"k": 1}):
         call = {"key": api_key, **offer, "idempotency_key": unreadable}
         assert post("/api/v2", json.dumps(call), JSON) == {"error": "Incorrect idempotency key"}
@@ -166,3 +166,18 @@ def test_an_order_costs_seven_queries_and_eight_with_a_key(
         api(**offer, idempotency_key="k")
     with django_assert_num_queries(6):
         api(**offer, idempotency_key="k")
+
+
+@pytest.mark.parametrize("change", [{"enabled": False}, {"min": 500}, {"max": 11}])
+def test_a_repeated_call_is_the_same_order_although_the_service_has_changed_since(
+    api: Api, customer: User, make_service: MakeService, fund: Fund, change: dict[str, Any]
+) -> None:
+    service = make_service()
+    fund(customer, "10")
+    call = {"action": "add", "service": service.pk, "link": "https://example.org/", "quantity": 20}
+    first = api(**call, idempotency_key="k")
+    Service.objects.filter(pk=service.pk).update(**change)
+    assert api(**call, idempotency_key="k") == first
+    assert "error" in api(**call, idempotency_key="another")
+    assert "error" in api(**call | {"quantity": 21}, idempotency_key="k")
+    assert Order.objects.count() == 1

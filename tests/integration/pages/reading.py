@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from django.http.response import HttpResponseBase
 from django.test import Client
 
-VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "use", "path", "wbr"}
+VOID = {"br", "hr", "img", "input", "link", "meta", "use"}
 
 
 class Reader(HTMLParser):
@@ -15,7 +15,7 @@ class Reader(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.open: list[str] = []
-        self.unclosed: list[str] = []
+        self.misplaced: list[str] = []
         self.tags: list[tuple[str, dict[str, str]]] = []
         self.forms: dict[str, dict[str, str]] = {}
         self.words: list[str] = []
@@ -24,7 +24,7 @@ class Reader(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
         self.tags.append((tag, given))
-        if tag not in VOID and not self.get_starttag_text_closed():
+        if tag not in VOID:
             self.open.append(tag)
         if tag == "form":
             self._form = given.get("id", given.get("action", ""))
@@ -32,16 +32,13 @@ class Reader(HTMLParser):
         elif tag == "input" and given.get("name") and given.get("type") not in {"radio", "checkbox"}:
             self.forms.setdefault(given.get("form", self._form), {})[given["name"]] = given.get("value", "")
 
-    def get_starttag_text_closed(self) -> bool:
-        return (self.get_starttag_text() or "").endswith("/>")
-
     def handle_endtag(self, tag: str) -> None:
         if tag == "form":
             self._form = ""
         if self.open and self.open[-1] == tag:
             self.open.pop()
         elif tag not in VOID:
-            self.unclosed.append(tag)
+            self.misplaced.append(tag)
 
     def handle_data(self, data: str) -> None:
         self.words.append(data)

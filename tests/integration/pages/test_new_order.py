@@ -9,6 +9,7 @@ from pytest_django import DjangoAssertNumQueries
 from accounts import ledger
 from accounts.models import User
 from catalog.models import Category, CustomRate, Markup, Service
+from orders import drafting
 from orders.models import Order
 from tests.conftest import Fund, MakeService, Place
 from tests.integration.pages.reading import order_form, read
@@ -233,6 +234,18 @@ def test_a_service_that_is_gone_is_said_to_be(customer_client: Client, make_serv
     assert "Service is not available" in page.text
 
 
+def test_a_long_category_is_cut_but_the_service_asked_for_is_there(
+    customer_client: Client, make_service: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drafting, "LONGEST_LIST", 2)
+    services = [make_service(name=f"Service {number}") for number in range(4)]
+    page = read(customer_client.get(f"/orders/new/?service={services[3].pk}"))
+    listed = [service.pk for service in services if f"{service.pk} · {service.name} ·" in page.text]
+    assert listed == [services[0].pk, services[1].pk, services[3].pk]
+    assert page.forms["order"]["service"] == str(services[3].pk)
+    assert page.having(href=f"/services/?category={services[0].category_id}")
+
+
 def test_an_empty_shop_says_so(customer_client: Client) -> None:
     assert "Nothing is on sale yet" in read(customer_client.get("/orders/new/")).text
 
@@ -242,8 +255,10 @@ def test_the_number_of_queries_does_not_grow_with_the_services(
 ) -> None:
     for number in range(12):
         make_service(name=f"Service {number}")
-    with django_assert_max_num_queries(6):
-        customer_client.get("/orders/new/")
+    with django_assert_max_num_queries(6):  # session, user, categories, services, terms, balance
+        form = order_form(customer_client)
+    with django_assert_max_num_queries(5):
+        customer_client.post("/orders/new/", {**form, "ask": "price"}, headers={"HX-Request": "true"})
 
 
 def test_wild_input_is_no_failure_of_ours(customer: User, customer_client: Client, service: Service) -> None:
@@ -263,5 +278,3 @@ def test_a_form_from_elsewhere_is_refused(customer: User, service: Service) -> N
     answer = client.post("/orders/new/", {"service": str(service.pk), "link": LINK, "quantity": "100"})
     assert (answer.status_code, Order.objects.count()) == (403, 0)
     assert "This form was too old" in read(answer).text
-
-

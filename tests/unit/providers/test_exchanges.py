@@ -48,6 +48,18 @@ def test_an_answer_beyond_the_cap_is_not_read_on(upstream: Upstream) -> None:
     assert (error.reason, len(error.evidence)) == ("too_large", 2048)
 
 
+def test_a_body_without_end_is_left_at_the_cap(upstream: Upstream) -> None:
+    def behave(connection: socket.socket, _: Request) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        while not upstream.stopped.is_set():
+            connection.sendall(b" " * 65536)
+
+    upstream.behaviour = behave
+    began = time.monotonic()
+    assert unclear(upstream.client(seconds=20)).reason == "too_large"
+    assert time.monotonic() - began < 10
+
+
 def test_the_cap_counts_what_is_unpacked(upstream: Upstream) -> None:
     upstream.answers(gzip.compress(b" " * 50_000_000), Content_Encoding="gzip")
     assert unclear(upstream.client()).reason == "too_large"

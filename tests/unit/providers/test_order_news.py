@@ -37,6 +37,8 @@ ONE_STATUS = [
     ('{"status":"Active","runs":3,"orders":[8,"9"]}', told("In progress", "Active", runs=3, children=("8", "9"))),
     ('{"status":"Paused","expiry":true,"posts":2,"orders":[]}', told("Paused", "Paused", posts=2)),
     ('{"status":"Fail","charge":"1","remains":"5"}', told("Failed", "Fail", charge=Decimal(1), remains=5)),
+    ('{"status":"Fail","message":"Later","remains":"5"}', told("Failed", "Fail", remains=5)),
+    ('{"status":"Fail","message":"Later","order":5,"runs":1}', told("Failed", "Fail", runs=1)),
     ('{"status":"Error"}', told("Failed", "Error")),
     ('{"status":"","charge":"1"}', told(None, "", charge=Decimal(1))),
     ('{"status":null,"charge":"1"}', told(None, "", charge=Decimal(1))),

@@ -12,6 +12,7 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 
 from catalog.providers import transport
 from catalog.providers.client import Client, Connection
+from catalog.providers.dialects import Dialect
 from catalog.providers.errors import Reason, Unclear
 from catalog.providers.replies import ItemError, StatusReport
 from tests.unit.providers.upstream import KEY, ORDER, Request, Upstream, reset, unavailable, unclear
@@ -48,9 +49,7 @@ def test_trap_2_a_kept_connection_that_died_does_not_touch_an_add(upstream: Upst
         assert client.add(ORDER).order_id == "5"
 
 
-def test_trap_3_a_connection_is_tried_three_times_and_a_request_sent_once(
-    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_trap_3_a_connection_is_tried_three_times(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
     attempts: list[Any] = []
 
     def refused(_: socket.socket, address: Any) -> NoReturn:
@@ -61,8 +60,18 @@ def test_trap_3_a_connection_is_tried_three_times_and_a_request_sent_once(
         patch.setattr(socket.socket, "connect", refused)
         unavailable(upstream.client())
     assert len(attempts) == 3
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_trap_3_a_request_that_may_have_been_read_is_sent_once(upstream: Upstream, method: str) -> None:
     upstream.behaviour = lambda connection, _: reset(connection)
-    unclear(upstream.client())
+    unclear(upstream.client(Dialect(method=method)))
+    assert len(upstream.requests) == 1
+
+
+def test_trap_3_an_answer_that_asks_for_a_retry_is_handed_on(upstream: Upstream) -> None:
+    upstream.answers('{"error":"Too many requests"}', 429, Retry_After="1")
+    assert unavailable(upstream.client(Dialect(method="GET"))).retry_after == 1
     assert len(upstream.requests) == 1
 
 
@@ -109,8 +118,10 @@ def test_trap_7_one_order_of_a_batch_never_speaks_for_another(upstream: Upstream
 def drip(upstream: Upstream, start: bytes, endless: bytes, *, pause: float) -> None:
     def behave(connection: socket.socket, _: Request) -> None:
         connection.sendall(start)
-        while not upstream.stopped.wait(pause):
+        ends = time.monotonic() + 5
+        while time.monotonic() < ends and not upstream.stopped.wait(pause):
             connection.sendall(endless)
+        connection.shutdown(socket.SHUT_RDWR)
 
     upstream.behaviour = behave
 

@@ -1,0 +1,116 @@
+"""Prices as staff set them: markups by scope, and rates of single customers."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from accounts.admin_pages import NOTHING, PanelAdmin, PanelInline, amount, column, link
+from accounts.money import plain
+from catalog import pricing
+from catalog.models import CustomRate, Markup
+from catalog.pricing import Terms
+
+
+class MarkupInline(PanelInline):
+    """The rule of one provider, category or service."""
+
+    model = Markup
+    fields = ("percent", "fixed")
+    max_num = 1
+
+
+class MarkupForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in stubs only
+    """A rule for at most one scope."""
+
+    class Meta:
+        model = Markup
+        fields = "__all__"  # noqa: DJ007 - all there is
+
+    def clean(self) -> dict[str, Any] | None:
+        values = super().clean() or self.cleaned_data
+        if sum(values.get(scope) is not None for scope in ("provider", "category", "service")) > 1:
+            raise ValidationError(_("A rule is for one provider, one category or one service; none of them: the site."))
+        return values
+
+
+@admin.register(Markup)
+class MarkupAdmin(PanelAdmin):
+    """What is put on top of costs; the most specific rule wins: service, category, provider, site."""
+
+    form = MarkupForm
+    list_display = ("scope", "percent_text", "fixed_text")
+    list_select_related = ("provider", "category", "service")
+    autocomplete_fields = ("provider", "category", "service")
+    search_fields = ("provider__name", "category__name", "service__name")
+    ordering = ("service", "category", "provider")
+
+    @column(_("for"))
+    def scope(self, markup: Markup) -> str:
+        for name, row in (
+            (_("Service"), markup.service),
+            (_("Category"), markup.category),
+            (_("Provider"), markup.provider),
+        ):
+            if row is not None:
+                return f"{name}: {row}"
+        return str(_("The whole site"))
+
+    @column(_("percent"), ordering="percent")
+    def percent_text(self, markup: Markup) -> str:
+        return f"{plain(markup.percent)} %"
+
+    @column(_("fixed"), ordering="fixed")
+    def fixed_text(self, markup: Markup) -> str:
+        return amount(markup.fixed)
+
+
+@admin.register(CustomRate)
+class CustomRateAdmin(PanelAdmin):
+    """Rates of single customers beside what the list says; never charged below cost."""
+
+    list_display = ("customer", "service_link", "rate_text", "listed", "cost")
+    list_display_links = ("rate_text",)
+    list_select_related = ("user", "service")
+    autocomplete_fields = ("user", "service")
+    search_fields = ("=user__email", "service__name")
+    ordering = ("-id",)
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Read the terms of all services of the page in one query."""
+        changelist = super().get_changelist_instance(request)
+        changelist.result_list = list(changelist.result_list)
+        terms = pricing.load_terms(None, {custom.service_id for custom in changelist.result_list})
+        for custom in changelist.result_list:
+            custom.terms = terms.get(custom.service_id)
+        return changelist
+
+    @column(_("customer"), ordering="user")
+    def customer(self, custom: CustomRate) -> str:
+        return link(custom.user, custom.user.email)
+
+    @column(_("service"), ordering="service")
+    def service_link(self, custom: CustomRate) -> str:
+        return link(custom.service)
+
+    @column(_("rate"), ordering="rate")
+    def rate_text(self, custom: CustomRate) -> str:
+        return amount(custom.rate)
+
+    @column(_("listed"))
+    def listed(self, custom: CustomRate) -> str:
+        terms = read_terms(custom)
+        return amount(pricing.list_rate(terms)) if terms else NOTHING
+
+    @column(_("cost"))
+    def cost(self, custom: CustomRate) -> str:
+        terms = read_terms(custom)
+        return amount(pricing.cost_rate(terms)) if terms else NOTHING
+
+
+def read_terms(row: object) -> Terms | None:
+    """Return the terms that a list page has read for a row of it; None where the service cannot be sold now."""
+    return getattr(row, "terms", None)

@@ -1,0 +1,340 @@
+"""Providers as staff see them: adding one that answered, testing, importing, pausing; and what they list."""
+
+import datetime
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import Exists, OuterRef, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path, reverse
+from django.utils.timesince import timeuntil
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from accounts.admin_pages import (
+    NOTHING,
+    AskForm,
+    Button,
+    PanelAdmin,
+    ReadOnlyAdmin,
+    StaffRequest,
+    ask,
+    change_url,
+    column,
+    link,
+)
+from accounts.errors import UserError
+from accounts.money import plain
+from catalog import adding, connecting, fetching
+from catalog.admin_prices import MarkupInline
+from catalog.models import Provider, ProviderService, Route
+from catalog.providers.dialects import DIALECTS
+from catalog.providers.replies import Balance
+
+# Until staff resume it; a year is for ever enough, and the column needs a moment.
+STAFF_PAUSE = datetime.timedelta(days=365)
+DIALECT_CHOICES = [(name, name) for name in DIALECTS]
+
+
+class AddForm(AskForm):
+    """A provider to be added, once it has answered."""
+
+    name = forms.CharField(label=_("Name"), max_length=80)
+    api_url = forms.CharField(label=_("API address"), max_length=300, help_text=_("In full: https://…/api/v2"))
+    key = forms.CharField(label=_("Our key there"), widget=forms.PasswordInput, max_length=300)
+    currency = forms.CharField(
+        label=_("Currency"), max_length=3, required=False, help_text=_("Empty: the one that the provider says.")
+    )
+    exchange_rate = forms.DecimalField(
+        label=_("Exchange rate"),
+        required=False,
+        max_digits=20,
+        decimal_places=10,
+        help_text=_("What one unit of its currency costs in the panel's; needed when they differ."),
+    )
+    markup_percent = forms.DecimalField(
+        label=_("Markup, percent"), required=False, max_digits=9, decimal_places=4, initial=20, min_value=0
+    )
+    dialect = forms.ChoiceField(label=_("Dialect"), choices=DIALECT_CHOICES, initial="perfectpanel")
+
+
+class ImportForm(AskForm):
+    """What is to be imported, and what is put on top."""
+
+    markup_percent = forms.DecimalField(
+        label=_("Markup, percent"),
+        required=False,
+        max_digits=9,
+        decimal_places=4,
+        min_value=0,
+        help_text=_("A rule for each service imported now. Empty: no rules; the provider's or the site's counts."),
+    )
+    category = forms.CharField(
+        label=_("Only this category"), required=False, max_length=200, help_text=_("As the provider names it.")
+    )
+
+
+class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in stubs only
+    """A provider's settings; its key goes in and never comes out."""
+
+    api_url = forms.CharField(label=_("API address"), max_length=300, widget=UnfoldAdminTextInputWidget)
+    key = forms.CharField(label=_("New key"), required=False, max_length=300, widget=UnfoldAdminPasswordWidget)
+    dialect = forms.ChoiceField(
+        label=_("Dialect"), choices=DIALECT_CHOICES, widget=UnfoldAdminSelectWidget(choices=DIALECT_CHOICES)
+    )
+
+    class Meta:
+        model = Provider
+        fields = "__all__"  # noqa: DJ007 - the admin's fieldsets name them
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "key" in self.fields:
+            hint = self.instance.key_hint
+            self.fields["key"].help_text = _("Leave empty to keep the present one, which ends in %s.") % (hint or "…")
+
+    def clean(self) -> dict[str, Any] | None:
+        values = super().clean() or self.cleaned_data
+        if not self.errors:
+            changed = Provider(
+                api_url=values["api_url"], dialect=values["dialect"], dialect_overrides=values["dialect_overrides"]
+            )
+            try:
+                adding.check_connection(changed, values["key"] or "any")
+            except UserError as error:
+                raise ValidationError({error.field: error.text}) from error
+        return values
+
+
+@admin.register(Provider)
+class ProviderAdmin(PanelAdmin):
+    """Providers; each is tested before it is added, and nothing here waits for the network inside a transaction."""
+
+    form = ProviderForm
+    list_display = ("name", "state", "balance_text", "currency", "enabled", "paused_until", "failures", "last_error")
+    list_filter = ("enabled", "pause_reason")
+    search_fields = ("name", "api_url")
+    ordering = ("name",)
+    inlines = (MarkupInline,)
+    actions = ("test_all", "pause_all", "resume_all")
+    readonly_fields = ("state_text", "balance_text", "balance_at", "failures", "last_error", "created_at")
+    fieldsets = (
+        (None, {"fields": ("name", "api_url", "key", "enabled")}),
+        (_("How it is"), {"fields": ("state_text", "balance_text", "balance_at", "failures", "last_error")}),
+        (_("Money"), {"fields": ("currency", "exchange_rate")}),
+        (_("How it speaks"), {"fields": ("dialect", "dialect_overrides", "idempotency_hours")}),
+        (_("Patience"), {"fields": ("connect_timeout", "read_timeout", "max_in_flight", "created_at")}),
+    )
+
+    @column(_("state"), label={"on": "success", "off": "", "paused": "warning"})
+    def state(self, provider: Provider) -> tuple[str, str]:
+        return tell_state(provider)
+
+    @column(_("state"))
+    def state_text(self, provider: Provider) -> str:
+        return tell_state(provider)[1]
+
+    @column(_("balance"), ordering="balance")
+    def balance_text(self, provider: Provider) -> str:
+        return NOTHING if provider.balance is None else f"{plain(provider.balance)} {provider.currency}"
+
+    def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        """Orders name their provider: switch it off instead."""
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
+        """Write only what was changed here: workers write balance, failures and pauses at the same time."""
+        del request, change
+        columns = {field.name for field in Provider._meta.fields}  # noqa: SLF001 - the public way to a model's fields
+        changed = columns.intersection(form.changed_data)
+        if form.cleaned_data.get("key"):
+            adding.set_key(obj, form.cleaned_data["key"])
+            changed |= {"key_encrypted", "key_hint"}
+        obj.save(update_fields=changed)
+
+    def list_buttons(self, request: StaffRequest, row: Provider) -> list[Button]:
+        if not self.has_change_permission(request, row):
+            return []
+        paused = connecting.is_paused(row)
+        pause = ("resume", _("Resume"), "play_arrow") if paused else ("pause", _("Pause"), "pause")
+        return [
+            Button(_("Test connection"), button_url("test", row), "network_check", post=True),
+            Button(_("Import services"), button_url("import", row), "download"),
+            Button(pause[1], button_url(pause[0], row), pause[2], post=True),
+        ]
+
+    def get_urls(self) -> list[URLPattern]:
+        site = self.admin_site
+        pages = {"test": self.test, "pause": self.pause, "resume": self.resume}
+        own = [
+            path(f"<int:pk>/{name}/", site.admin_view(require_POST(view)), name=f"catalog_provider_{name}")
+            for name, view in pages.items()
+        ]
+        importing = path("<int:pk>/import/", site.admin_view(self.import_page), name="catalog_provider_import")
+        return [*own, importing, *super().get_urls()]
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """Ask for a provider, test it, and add it; not Django's own page, since that one runs in a transaction."""
+        del form_url, extra_context
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        form = AddForm(request.POST or None)
+        if form.is_valid():
+            values = form.cleaned_data
+            new = adding.NewProvider(
+                name=values["name"],
+                url=values["api_url"],
+                key=values["key"],
+                currency=values["currency"],
+                exchange_rate=values["exchange_rate"],
+                markup_percent=values["markup_percent"],
+                dialect=values["dialect"],
+            )
+            try:
+                provider, balance = adding.add_provider(new)
+            except UserError as error:
+                form.add_error(error.field if error.field in form.fields else None, error.text)
+            else:
+                self.log_addition(request, provider, "Added")
+                messages.success(request, _("Added. It answered: balance %s.") % tell_balance(provider, balance))
+                return redirect(change_url(provider))
+        explanation = _("The provider is asked for our balance first; it is added only when it answers.")
+        return ask(self, request, form, title=_("Add provider"), submit=_("Test and add"), explanation=explanation)
+
+    def import_page(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Ask what to import, import it, and tell what that did."""
+        provider = self.find(request, pk)
+        form = ImportForm(request.POST or None)
+        if form.is_valid():
+            try:
+                counts = fetching.fetch_services(provider, **form.cleaned_data)
+            except UserError as error:
+                form.add_error(error.field if error.field in form.fields else None, error.text)
+            else:
+                self.log_change(request, provider, f"Imported: {fetching.tell_counts(counts)}")
+                messages.success(request, fetching.tell_counts(counts))
+                for line in fetching.tell_skipped(counts):
+                    messages.info(request, line)
+                return redirect(change_url(provider))
+        words: dict[str, Any] = {"title": _("Import services from %s") % provider, "submit": _("Import")}
+        return ask(self, request, form, subject=provider, **words)
+
+    def test(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Ask a provider for our balance, and show what was read."""
+        provider = self.find(request, pk)
+        self.tell_test(request, provider)
+        return redirect(change_url(provider))
+
+    def pause(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Send nothing to a provider until staff resume it."""
+        provider = self.find(request, pk)
+        self.pause_all(request, Provider.objects.filter(pk=pk))
+        return redirect(change_url(provider))
+
+    def resume(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """End a pause, whatever it was for."""
+        provider = self.find(request, pk)
+        self.resume_all(request, Provider.objects.filter(pk=pk))
+        return redirect(change_url(provider))
+
+    @admin.action(description=_("Test connection"), permissions=["change"])
+    def test_all(self, request: HttpRequest, providers: QuerySet[Provider]) -> None:
+        for provider in providers:
+            self.tell_test(request, provider)
+
+    @admin.action(description=_("Pause"), permissions=["change"])
+    def pause_all(self, request: HttpRequest, providers: QuerySet[Provider]) -> None:
+        for provider in providers:
+            connecting.pause(provider.pk, Provider.Pause.STAFF, STAFF_PAUSE)
+            self.log_change(request, provider, "Paused")
+            messages.success(request, _("%s is paused: nothing is sent to it until it is resumed.") % provider)
+
+    @admin.action(description=_("Resume"), permissions=["change"])
+    def resume_all(self, request: HttpRequest, providers: QuerySet[Provider]) -> None:
+        for provider in providers:
+            connecting.resume(provider.pk, *Provider.Pause)
+            self.log_change(request, provider, "Resumed")
+            messages.success(request, _("%s is no longer paused.") % provider)
+
+    def tell_test(self, request: HttpRequest, provider: Provider) -> None:
+        """Test one provider and say how it went."""
+        try:
+            balance = adding.retest(provider)
+        except UserError as error:
+            messages.error(request, f"{provider}: {error.text}")
+        else:
+            messages.success(
+                request,
+                _("%(name)s answered: balance %(balance)s.")
+                % {"name": provider, "balance": tell_balance(provider, balance)},
+            )
+
+    def find(self, request: HttpRequest, pk: int) -> Provider:
+        """Return a provider that whoever asks may change; raise PermissionDenied or Http404."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        return get_object_or_404(Provider, pk=pk)
+
+
+def tell_state(provider: Provider) -> tuple[str, str]:
+    """Return whether a provider is on, off or paused, and the words for it."""
+    if not provider.enabled:
+        return "off", str(_("Switched off"))
+    if not connecting.is_paused(provider):
+        return "on", str(_("On"))
+    why = provider.get_pause_reason_display() or str(_("Paused"))
+    if provider.pause_reason == Provider.Pause.STAFF or provider.paused_until is None:
+        return "paused", why
+    return "paused", f"{why}, {timeuntil(provider.paused_until)}"
+
+
+def button_url(name: str, provider: Provider) -> str:
+    """Return the address of something to be done with a provider."""
+    return reverse(f"admin:catalog_provider_{name}", args=[provider.pk])
+
+
+def tell_balance(provider: Provider, balance: Balance) -> str:
+    """Write a balance as the provider told it, with a warning where it names another currency than is set."""
+    said = balance.currency or provider.currency
+    text = f"{plain(balance.amount)} {said}"
+    if said.upper() != provider.currency:
+        text += " " + _("(but the currency set here is %s)") % provider.currency
+    return text
+
+
+class OnSaleFilter(admin.SimpleListFilter):
+    """Provider services with a route, or without."""
+
+    title = _("used by a service")
+    parameter_name = "used"
+
+    def lookups(self, _request: HttpRequest, _admin: Any) -> list[tuple[str, Any]]:
+        return [("yes", _("Yes")), ("no", _("No"))]
+
+    def queryset(self, _request: HttpRequest, rows: QuerySet[ProviderService]) -> QuerySet[ProviderService]:
+        used = Exists(Route.objects.filter(provider_service=OuterRef("pk")))
+        return rows.filter(used) if self.value() == "yes" else rows.exclude(used) if self.value() == "no" else rows
+
+
+@admin.register(ProviderService)
+class ProviderServiceAdmin(ReadOnlyAdmin):
+    """What providers list, as it was last read."""
+
+    list_display = ("remote_id", "name", "provider_link", "type", "category", "rate_text", "min", "max", "vanished_at")
+    list_display_links = ("remote_id", "name")
+    list_filter = ("provider", OnSaleFilter, ("vanished_at", admin.EmptyFieldListFilter), "type")
+    list_select_related = ("provider",)
+    search_fields = ("=remote_id", "name", "category")
+    ordering = ("provider", "id")
+
+    @column(_("provider"), ordering="provider")
+    def provider_link(self, row: ProviderService) -> str:
+        return link(row.provider)
+
+    @column(_("rate"), ordering="rate")
+    def rate_text(self, row: ProviderService) -> str:
+        return f"{plain(row.rate)} {row.provider.currency}"

@@ -1,0 +1,5 @@
+"""Staff pages for orders and what happens between us and providers."""
+
+from orders import admin_dispatches, admin_orders
+
+__all__ = ["admin_dispatches", "admin_orders"]

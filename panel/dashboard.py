@@ -1,0 +1,216 @@
+"""The admin's front page and sidebar: what needs a person first, then how the day goes. Nobody sees what he may not."""
+
+import datetime
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from accounts.admin_pages import amount, change_url
+from accounts.models import User
+from accounts.money import EXACT, plain
+from catalog import connecting
+from catalog.models import Provider, Service
+from orders import auditing, reporting, resolving
+from orders.models import Dispatch, Order
+
+WEEK = datetime.timedelta(days=7)
+# Beyond a year nobody needs to know.
+LONGEST_RUNWAY = 365
+MOST_DIFFERENCES = 20
+
+# Title, icon, address and the permission that is needed to see it.
+PAGES: tuple[tuple[str | Promise, tuple[tuple[str | Promise, str, str, str], ...]], ...] = (
+    (
+        _("Orders"),
+        (
+            (_("Orders"), "list_alt", "orders_order", "orders.view_order"),
+            (_("Needs you"), "front_hand", "orders_dispatch", "orders.view_dispatch"),
+        ),
+    ),
+    (
+        _("Catalogue"),
+        (
+            (_("Services"), "sell", "catalog_service", "catalog.view_service"),
+            (_("Categories"), "category", "catalog_category", "catalog.view_category"),
+            (_("Markups"), "percent", "catalog_markup", "catalog.view_markup"),
+            (_("Custom rates"), "loyalty", "catalog_customrate", "catalog.view_customrate"),
+        ),
+    ),
+    (
+        _("Providers"),
+        (
+            (_("Providers"), "cloud_sync", "catalog_provider", "catalog.view_provider"),
+            (_("What they list"), "inventory_2", "catalog_providerservice", "catalog.view_providerservice"),
+        ),
+    ),
+    (
+        _("Customers and money"),
+        (
+            (_("Users"), "group", "accounts_user", "accounts.view_user"),
+            (_("Transfers"), "account_balance", "accounts_transfer", "accounts.view_transfer"),
+            (_("Roles"), "badge", "auth_group", "auth.view_group"),
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Something that waits for a person: how many, and where they are listed."""
+
+    label: str | Promise
+    count: int
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure of today beside the same span a week ago."""
+
+    label: str | Promise
+    today: str
+    before: str
+
+
+@dataclass(frozen=True, slots=True)
+class Purse:
+    """What is left at a provider, and for how many days at the pace of the last seven."""
+
+    provider: Provider
+    url: str
+    balance: str
+    runway: str
+    state: str
+
+
+def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Give the front page what whoever asks may see; `?books` proves the books now, which only reads."""
+    user = request.user
+    may_prove = user.has_perm("accounts.view_transfer")
+    books = auditing.find_differences() if may_prove and "books" in request.GET else None
+    return context | {
+        "title": _("Overview"),
+        "needs": list_needs(request),
+        "figures": read_figures() if user.has_perm("orders.view_order") else [],
+        "purses": read_purses() if user.has_perm("catalog.view_provider") else [],
+        "may_prove": may_prove,
+        "proved": books is not None,
+        "differences": books[:MOST_DIFFERENCES] if books else [],
+        "steps": list_steps() if user.is_superuser else [],
+    }
+
+
+def list_needs(request: HttpRequest) -> list[Need]:
+    """Return what waits for a person, with the lists that show it."""
+    dispatches, orders = list_url("orders_dispatch"), list_url("orders_order")
+    needs = []
+    if request.user.has_perm("orders.view_dispatch"):
+        states = [*Dispatch.objects.filter(state__in=resolving.RESOLVABLE).order_by().values_list("state", flat=True)]
+        needs += [
+            Need(
+                _("Unclear: may have been taken"), states.count(Dispatch.State.UNCLEAR), f"{dispatches}?queue=unclear"
+            ),
+            Need(_("Held: surely not taken"), states.count(Dispatch.State.HELD), f"{dispatches}?queue=held"),
+        ]
+    if request.user.has_perm("orders.view_order"):
+        marked = Order.objects.exclude(attention="").count()
+        needs += [
+            Need(_("Orders to be looked at"), marked, f"{orders}?attention=any"),
+            Need(_("Open for more than a day"), reporting.find_stuck().count(), f"{orders}?attention=stuck"),
+        ]
+    if request.user.has_perm("catalog.view_provider"):
+        paused = Provider.objects.filter(enabled=True, paused_until__gt=timezone.now()).count()
+        needs.append(Need(_("Providers paused"), paused, list_url("catalog_provider")))
+    return needs
+
+
+def read_figures() -> list[Figure]:
+    """Return today's orders and money beside those of the same hours a week ago."""
+    now = timezone.localtime()
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    today, before = reporting.read_span(midnight, now), reporting.read_span(midnight - WEEK, now - WEEK)
+    return [
+        Figure(_("Turnover"), amount(today.turnover), amount(before.turnover)),
+        Figure(_("Refunds"), amount(today.refunds), amount(before.refunds)),
+        Figure(_("Cost"), amount(today.cost), amount(before.cost)),
+        Figure(_("Profit"), amount(today.profit), amount(before.profit)),
+        Figure(_("Orders"), str(today.orders), str(before.orders)),
+    ]
+
+
+def read_purses() -> list[Purse]:
+    """Return what is left at each provider in use."""
+    spent = reporting.read_spending(timezone.now() - WEEK)
+    purses = []
+    for provider in Provider.objects.filter(enabled=True).order_by("name"):
+        balance = "–" if provider.balance is None else f"{plain(provider.balance)} {provider.currency}"
+        state = provider.get_pause_reason_display() if connecting.is_paused(provider) else _("On")
+        runway = tell_runway(provider, spent.get(provider.pk))
+        purses.append(Purse(provider, change_url(provider), balance, runway, str(state)))
+    return purses
+
+
+def tell_runway(provider: Provider, spent: Decimal | None) -> str:
+    """Say for how many days a provider's balance lasts at the pace of the last seven days."""
+    if provider.balance is None or not spent:
+        return "–"
+    days = int(EXACT.multiply(provider.balance, provider.exchange_rate) / spent * WEEK.days)
+    return str(_("more than a year")) if days > LONGEST_RUNWAY else str(_("%s days")) % max(days, 0)
+
+
+def list_steps() -> list[tuple[str | Promise, bool, str]]:
+    """Return the steps to a first order, which of them are done, and where to take them; none when all are."""
+    steps: list[tuple[str | Promise, bool, str]] = [
+        (_("Add a provider"), Provider.objects.exists(), reverse("admin:catalog_provider_add")),
+        (_("Import its services"), Service.objects.filter(enabled=True).exists(), list_url("catalog_provider")),
+        (_("Have a customer"), User.objects.filter(is_staff=False).exists(), reverse("admin:accounts_user_add")),
+        (_("Place the first order"), Order.objects.exists(), reverse("new_order")),
+    ]
+    return [] if all(done for _label, done, _url in steps) else steps
+
+
+def list_pages(request: HttpRequest) -> list[dict[str, Any]]:
+    """Return the sidebar: the pages that whoever asks may see, with the number of those that need a person."""
+    groups: list[dict[str, Any]] = [
+        {"items": [{"title": _("Overview"), "icon": "dashboard", "link": reverse("admin:index")}]}
+    ]
+    for title, pages in PAGES:
+        items = [
+            {"title": label, "icon": icon, "link": list_url(name), **badge(name)}
+            for label, icon, name, permission in pages
+            if request.user.has_perm(permission)
+        ]
+        if items:
+            groups.append({"title": title, "separator": True, "items": items})
+    return groups
+
+
+def badge(name: str) -> dict[str, str]:
+    """Return the badge of a sidebar entry: how many dispatches need a person."""
+    if name != "orders_dispatch":
+        return {}
+    waiting = Dispatch.objects.filter(state__in=resolving.RESOLVABLE).count()
+    return {"badge": str(waiting), "badge_variant": "danger"} if waiting else {}
+
+
+def list_url(name: str) -> str:
+    """Return the address of a model's list."""
+    return reverse(f"admin:{name}_changelist")
+
+
+def name_site(_request: HttpRequest) -> str:
+    """Return the shop's name."""
+    return str(settings.SITE_NAME)
+
+
+def find_favicon(_request: HttpRequest) -> str:
+    """Return the address of the shop's icon."""
+    return static("favicon.svg")
