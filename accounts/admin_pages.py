@@ -64,7 +64,7 @@ class PanelAdmin(ModelAdmin):
     change_form_outer_before_template: Any = "admin/panel/buttons.html"
     list_before_template: Any = None
     add_fieldsets: Any = ()
-    formfield_overrides: ClassVar[Any] = {DecimalField: {"form_class": PlainDecimalField}}
+    formfield_overrides = {DecimalField: {"form_class": PlainDecimalField}}  # type: ignore[misc,assignment]  # Django and unfold disagree
 
     def list_buttons(self, request: StaffRequest, row: Any) -> list[Button]:
         """Return what whoever asks may do with a row."""
@@ -96,7 +96,7 @@ class PanelInline(TabularInline):
 
     extra = 0
     hide_title: Any = True
-    formfield_overrides: ClassVar[Any] = {
+    formfield_overrides = {  # type: ignore[misc,assignment]  # Django and unfold disagree
         **FORMFIELD_OVERRIDES_INLINE,
         DecimalField: {**cast("Any", FORMFIELD_OVERRIDES_INLINE[DecimalField]), "form_class": PlainDecimalField},
     }

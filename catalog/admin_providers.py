@@ -123,11 +123,22 @@ class ProviderAdmin(PanelAdmin):
     actions = ("test_all", "pause_all", "resume_all")
     readonly_fields = ("state_text", "balance_text", "balance_at", "failures", "last_error", "created_at")
     fieldsets = (
-        (None, {"fields": ("name", "api_url", "key", "enabled")}),
-        (_("How it is"), {"fields": ("state_text", "balance_text", "balance_at", "failures", "last_error")}),
-        (_("Money"), {"fields": ("currency", "exchange_rate")}),
-        (_("How it speaks"), {"fields": ("dialect", "dialect_overrides", "idempotency_hours")}),
-        (_("Patience"), {"fields": ("connect_timeout", "read_timeout", "max_in_flight", "created_at")}),
+        (None, {"fields": (("name", "enabled"), ("api_url", "key"), ("currency", "exchange_rate"))}),
+        (
+            _("How it is"),
+            {"fields": (("state_text", "created_at"), ("balance_text", "balance_at"), ("failures", "last_error"))},
+        ),
+        (
+            _("How it speaks"),
+            {
+                "fields": (
+                    ("connect_timeout", "read_timeout"),
+                    ("max_in_flight", "idempotency_hours"),
+                    "dialect",
+                    "dialect_overrides",
+                )
+            },
+        ),
     )
 
     @column(_("state"), label={"on": "success", "off": "", "paused": "warning"})

@@ -10,6 +10,8 @@ from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
@@ -129,7 +131,7 @@ class OrderAdmin(ReadOnlyAdmin):
         "service_link",
         "status_label",
         "remains",
-        "created_at",
+        "created",
         "provider",
         "cost",
         "profit",
@@ -189,7 +191,13 @@ class OrderAdmin(ReadOnlyAdmin):
 
     @column(_("link"))
     def link_text(self, order: Order) -> str:
-        return format_html('<span title="{}">{}</span>', order.link, shorten(order.link))
+        shown = '<span class="whitespace-nowrap" title="{}">{}</span>'
+        return format_html(shown, order.link, shorten(order.link))
+
+    @column(_("created"), ordering="created_at")
+    def created(self, order: Order) -> str:
+        shown = date_format(timezone.localtime(order.created_at), "j M Y H:i")
+        return format_html('<span class="whitespace-nowrap">{}</span>', shown)
 
     @column(_("link"))
     def link_whole(self, order: Order) -> str:
@@ -200,7 +208,9 @@ class OrderAdmin(ReadOnlyAdmin):
 
     @column(_("service"), ordering="service")
     def service_link(self, order: Order) -> str:
-        return link(order.service, shorten(str(order.service)))
+        return format_html(
+            '<span class="whitespace-nowrap">{}</span>', link(order.service, shorten(str(order.service)))
+        )
 
     @column(_("status"), ordering="status", label=STATUS_LOOKS)
     def status_label(self, order: Order) -> tuple[str, str]:

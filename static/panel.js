@@ -95,4 +95,6 @@
   document.addEventListener("htmx:afterOnLoad", () => setAway(false));
   document.addEventListener("htmx:afterSettle", (event) => prepare(event.target));
   prepare(document);
+  // On a phone the row of tabs is wider than the screen.
+  document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 })();

@@ -69,8 +69,10 @@ def choose(page: Page, category: str, service: str) -> None:
     page.get_by_label("Category").select_option(label=category)
     option = page.locator("#service option", has_text=service)
     expect(option).to_have_count(1)
-    page.locator("#service").select_option(value=option.get_attribute("value"))
-    expect(page.locator("#order input[name=service]")).to_have_value(option.get_attribute("value") or "")
+    number = option.get_attribute("value") or ""
+    if page.locator("#service").input_value() != number:
+        page.locator("#service").select_option(value=number)
+    expect(page.locator("#order input[name=service]")).to_have_value(number)
 
 
 def order_of(page: Page) -> int:
@@ -103,7 +105,7 @@ def test_orders_of_all_three_types_are_placed_and_delivered_before_the_customers
     package = order_of(page)
 
     page.get_by_role("link", name="View order").click()
-    expect(page.get_by_text("In progress").first).to_be_visible()
+    expect(page.locator("main")).to_contain_text("Started")
     page.goto("/orders/")
     no_sideways_scrolling(page)
     for order, status in ((partial, "Partial"), (comments, "Completed"), (package, "Completed")):
