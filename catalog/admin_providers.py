@@ -1,113 +1,37 @@
-"""Providers as staff see them: adding one that answered, testing, importing, pausing; and what they list."""
+"""Providers as staff see them: adding one that answered, testing, importing and pausing them."""
 
 import datetime
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Exists, OuterRef, QuerySet
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
 from django.utils.timesince import timeuntil
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
-from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from accounts.admin_pages import (
     NOTHING,
-    AskForm,
     Button,
     PanelAdmin,
-    ReadOnlyAdmin,
     StaffRequest,
     ask,
     change_url,
     column,
-    link,
 )
 from accounts.errors import UserError
 from accounts.money import plain
 from catalog import adding, connecting, fetching
+from catalog.admin_forms import AddForm, ImportForm, ProviderForm
 from catalog.admin_prices import MarkupInline
-from catalog.models import Provider, ProviderService, Route
-from catalog.providers.dialects import DIALECTS
+from catalog.models import Provider
 from catalog.providers.replies import Balance
 
 # Until staff resume it; a year is for ever enough, and the column needs a moment.
 STAFF_PAUSE = datetime.timedelta(days=365)
-DIALECT_CHOICES = [(name, name) for name in DIALECTS]
-
-
-class AddForm(AskForm):
-    """A provider to be added, once it has answered."""
-
-    name = forms.CharField(label=_("Name"), max_length=80)
-    api_url = forms.CharField(label=_("API address"), max_length=300, help_text=_("In full: https://…/api/v2"))
-    key = forms.CharField(label=_("Our key there"), widget=forms.PasswordInput, max_length=300)
-    currency = forms.CharField(
-        label=_("Currency"), max_length=3, required=False, help_text=_("Empty: the one that the provider says.")
-    )
-    exchange_rate = forms.DecimalField(
-        label=_("Exchange rate"),
-        required=False,
-        max_digits=20,
-        decimal_places=10,
-        help_text=_("What one unit of its currency costs in the panel's; needed when they differ."),
-    )
-    markup_percent = forms.DecimalField(
-        label=_("Markup, percent"), required=False, max_digits=9, decimal_places=4, initial=20, min_value=0
-    )
-    dialect = forms.ChoiceField(label=_("Dialect"), choices=DIALECT_CHOICES, initial="perfectpanel")
-
-
-class ImportForm(AskForm):
-    """What is to be imported, and what is put on top."""
-
-    markup_percent = forms.DecimalField(
-        label=_("Markup, percent"),
-        required=False,
-        max_digits=9,
-        decimal_places=4,
-        min_value=0,
-        help_text=_("A rule for each service imported now. Empty: no rules; the provider's or the site's counts."),
-    )
-    category = forms.CharField(
-        label=_("Only this category"), required=False, max_length=200, help_text=_("As the provider names it.")
-    )
-
-
-class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in stubs only
-    """A provider's settings; its key goes in and never comes out."""
-
-    api_url = forms.CharField(label=_("API address"), max_length=300, widget=UnfoldAdminTextInputWidget)
-    key = forms.CharField(label=_("New key"), required=False, max_length=300, widget=UnfoldAdminPasswordWidget)
-    dialect = forms.ChoiceField(
-        label=_("Dialect"), choices=DIALECT_CHOICES, widget=UnfoldAdminSelectWidget(choices=DIALECT_CHOICES)
-    )
-
-    class Meta:
-        model = Provider
-        fields = "__all__"  # noqa: DJ007 - the admin's fieldsets name them
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if "key" in self.fields:
-            hint = self.instance.key_hint
-            self.fields["key"].help_text = _("Leave empty to keep the present one, which ends in %s.") % (hint or "…")
-
-    def clean(self) -> dict[str, Any] | None:
-        values = super().clean() or self.cleaned_data
-        if not self.errors:
-            changed = Provider(
-                api_url=values["api_url"], dialect=values["dialect"], dialect_overrides=values["dialect_overrides"]
-            )
-            try:
-                adding.check_connection(changed, values["key"] or "any")
-            except UserError as error:
-                raise ValidationError({error.field: error.text}) from error
-        return values
 
 
 @admin.register(Provider)
@@ -315,37 +239,3 @@ def tell_balance(provider: Provider, balance: Balance) -> str:
     if said.upper() != provider.currency:
         text += " " + _("(but the currency set here is %s)") % provider.currency
     return text
-
-
-class OnSaleFilter(admin.SimpleListFilter):
-    """Provider services with a route, or without."""
-
-    title = _("used by a service")
-    parameter_name = "used"
-
-    def lookups(self, _request: HttpRequest, _admin: Any) -> list[tuple[str, Any]]:
-        return [("yes", _("Yes")), ("no", _("No"))]
-
-    def queryset(self, _request: HttpRequest, rows: QuerySet[ProviderService]) -> QuerySet[ProviderService]:
-        used = Exists(Route.objects.filter(provider_service=OuterRef("pk")))
-        return rows.filter(used) if self.value() == "yes" else rows.exclude(used) if self.value() == "no" else rows
-
-
-@admin.register(ProviderService)
-class ProviderServiceAdmin(ReadOnlyAdmin):
-    """What providers list, as it was last read."""
-
-    list_display = ("remote_id", "name", "provider_link", "type", "category", "rate_text", "min", "max", "vanished_at")
-    list_display_links = ("remote_id", "name")
-    list_filter = ("provider", OnSaleFilter, ("vanished_at", admin.EmptyFieldListFilter), "type")
-    list_select_related = ("provider",)
-    search_fields = ("=remote_id", "name", "category")
-    ordering = ("provider", "id")
-
-    @column(_("provider"), ordering="provider")
-    def provider_link(self, row: ProviderService) -> str:
-        return link(row.provider)
-
-    @column(_("rate"), ordering="rate")
-    def rate_text(self, row: ProviderService) -> str:
-        return f"{plain(row.rate)} {row.provider.currency}"

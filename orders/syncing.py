@@ -86,10 +86,17 @@ def _take_due(provider_id: int, limit: int, *, now: datetime.datetime, again: da
 
 
 def _ask(client: Client, remote_ids: list[str]) -> dict[str, StatusReport | ItemError]:
-    """Ask for a batch; what is missing from the answer is unknown, and asked for singly (PROTOCOL 1.6)."""
+    """Ask for a batch; what is missing from the answer is unknown, and asked for singly (PROTOCOL 1.6).
+
+    What is known already does not go down with a single question that fails.
+    """
     answers = client.status(remote_ids)
     for missing in [remote_id for remote_id in remote_ids if remote_id not in answers]:
-        answers |= client.status([missing])
+        try:
+            answers |= client.status([missing])
+        except ProviderError as error:
+            logger.warning("order %s there: status not read: %s", missing, error)
+            break
     return answers
 
 

@@ -118,3 +118,16 @@ def test_the_cost_that_a_provider_reports_is_kept_in_the_panels_currency(
     look()
     orders[0].refresh_from_db()
     assert orders[0].reported_cost == 1
+
+
+def test_what_is_known_does_not_go_down_with_a_single_question_that_fails(
+    orders: list[Order], sandbox: Sandbox
+) -> None:
+    sandbox.set_order(remote_id(orders[0]), status="Completed")
+    known = f'{{"{remote_id(orders[0])}": {{"charge": "1", "start_count": "0", "status": "Completed", "remains": "0"}}}}'
+    sandbox.misbehave("status", "raw", body=known)
+    sandbox.misbehave("status", "html")
+    look()
+    assert statuses(orders) == ["Completed", "Processing", "Processing"]
+    look()
+    assert statuses(orders)[0] == "Completed"

@@ -96,7 +96,13 @@ def test_sending_again_with_the_typed_words(unclear: Dispatch, staff_client: Cli
 
 
 def test_a_held_dispatch_is_sent_again_without_words(
-    customer: User, service: Service, provider: Provider, sandbox: Sandbox, fund: Fund, place: Place, staff_client: Client
+    customer: User,
+    service: Service,
+    provider: Provider,
+    sandbox: Sandbox,
+    fund: Fund,
+    place: Place,
+    staff_client: Client,
 ) -> None:
     fund(customer, "100")
     sandbox.misbehave("add", "error", body="Not enough funds on balance")
@@ -128,7 +134,9 @@ def test_losing_a_race_is_told_in_plain_words(unclear: Dispatch, staff_client: C
     assert "Cancel and refund" not in page(staff_client, unclear)
 
 
-def test_who_may_only_look_sees_no_ways_out_and_has_none(unclear: Dispatch, helper: User, helper_client: Client) -> None:
+def test_who_may_only_look_sees_no_ways_out_and_has_none(
+    unclear: Dispatch, helper: User, helper_client: Client
+) -> None:
     assert helper_client.get(QUEUE).status_code == 403
     allow(helper, "orders.view_dispatch")
     assert "Cancel and refund" not in page(helper_client, unclear)

@@ -1,0 +1,86 @@
+"""What staff fill in about providers: adding one, importing from it, changing it. Its key goes in and never comes out."""
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from accounts.admin_pages import AskForm
+from accounts.errors import UserError
+from catalog import adding
+from catalog.models import Provider
+from catalog.providers.dialects import DIALECTS
+
+DIALECT_CHOICES = [(name, name) for name in DIALECTS]
+
+
+class AddForm(AskForm):
+    """A provider to be added, once it has answered."""
+
+    name = forms.CharField(label=_("Name"), max_length=80)
+    api_url = forms.CharField(label=_("API address"), max_length=300, help_text=_("In full: https://…/api/v2"))
+    key = forms.CharField(label=_("Our key there"), widget=forms.PasswordInput, max_length=300)
+    currency = forms.CharField(
+        label=_("Currency"), max_length=3, required=False, help_text=_("Empty: the one that the provider says.")
+    )
+    exchange_rate = forms.DecimalField(
+        label=_("Exchange rate"),
+        required=False,
+        max_digits=20,
+        decimal_places=10,
+        help_text=_("What one unit of its currency costs in the panel's; needed when they differ."),
+    )
+    markup_percent = forms.DecimalField(
+        label=_("Markup, percent"), required=False, max_digits=9, decimal_places=4, initial=20, min_value=0
+    )
+    dialect = forms.ChoiceField(label=_("Dialect"), choices=DIALECT_CHOICES, initial="perfectpanel")
+
+
+class ImportForm(AskForm):
+    """What is to be imported, and what is put on top."""
+
+    markup_percent = forms.DecimalField(
+        label=_("Markup, percent"),
+        required=False,
+        max_digits=9,
+        decimal_places=4,
+        min_value=0,
+        help_text=_("A rule for each service imported now. Empty: no rules; the provider's or the site's counts."),
+    )
+    category = forms.CharField(
+        label=_("Only this category"), required=False, max_length=200, help_text=_("As the provider names it.")
+    )
+
+
+class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in stubs only
+    """A provider's settings; its key goes in and never comes out."""
+
+    api_url = forms.CharField(label=_("API address"), max_length=300, widget=UnfoldAdminTextInputWidget)
+    key = forms.CharField(label=_("New key"), required=False, max_length=300, widget=UnfoldAdminPasswordWidget)
+    dialect = forms.ChoiceField(
+        label=_("Dialect"), choices=DIALECT_CHOICES, widget=UnfoldAdminSelectWidget(choices=DIALECT_CHOICES)
+    )
+
+    class Meta:
+        model = Provider
+        fields = "__all__"  # noqa: DJ007 - the admin's fieldsets name them
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "key" in self.fields:
+            hint = self.instance.key_hint
+            self.fields["key"].help_text = _("Leave empty to keep the present one, which ends in %s.") % (hint or "…")
+
+    def clean(self) -> dict[str, Any] | None:
+        values = super().clean() or self.cleaned_data
+        if not self.errors:
+            changed = Provider(
+                api_url=values["api_url"], dialect=values["dialect"], dialect_overrides=values["dialect_overrides"]
+            )
+            try:
+                adding.check_connection(changed, values["key"] or "any")
+            except UserError as error:
+                raise ValidationError({error.field: error.text}) from error
+        return values

@@ -1,0 +1,255 @@
+import html
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from accounts.models import User
+from catalog import connecting, secrets
+from catalog.models import Category, CustomRate, Markup, Provider, ProviderService, Route, Service
+from catalog.providers.sandbox import Sandbox
+from tests.conftest import MakeService
+from tests.integration.admin.conftest import allow
+
+# The pages that wait for the network refuse to run in a transaction, as they do behind a real server.
+pytestmark = pytest.mark.django_db(transaction=True)
+LIST = "/admin/catalog/provider/"
+
+
+def told(response: Any) -> str:
+    return html.unescape(response.content.decode())
+
+
+def settings_of(provider: Provider, **changes: str) -> dict[str, str]:
+    """Return what the provider's page posts."""
+    values = {
+        "name": provider.name,
+        "api_url": provider.api_url,
+        "key": "",
+        "enabled": "on",
+        "currency": provider.currency,
+        "exchange_rate": "1",
+        "dialect": "perfectpanel",
+        "dialect_overrides": "{}",
+        "idempotency_hours": "12",
+        "connect_timeout": "",
+        "read_timeout": "",
+        "max_in_flight": "8",
+        "markups-TOTAL_FORMS": "0",
+        "markups-INITIAL_FORMS": "0",
+    }
+    return values | changes
+
+
+def test_a_provider_is_tested_and_then_added(sandbox: Sandbox, staff_client: Client) -> None:
+    values = {
+        "name": "Main",
+        "api_url": sandbox.url,
+        "key": sandbox.key,
+        "markup_percent": "15",
+        "dialect": "perfectpanel",
+    }
+    wrong = told(staff_client.post(f"{LIST}add/", values | {"key": "wrong-key"}))
+    assert "refuses the key" in wrong
+    assert "wrong-key" not in wrong
+    assert Provider.objects.count() == 0
+    added = staff_client.post(f"{LIST}add/", values, follow=True)
+    assert "It answered: balance 10000 USD" in told(added)
+    assert Markup.objects.get(provider=Provider.objects.get()).percent == 15
+
+
+def test_no_page_shows_a_key(provider: Provider, staff_client: Client, sandbox: Sandbox) -> None:
+    for address in (LIST, f"{LIST}{provider.pk}/change/", f"{LIST}{provider.pk}/history/"):
+        text = told(staff_client.get(address))
+        assert sandbox.key not in text
+        assert provider.key_encrypted not in text
+
+
+def test_a_new_key_is_kept_encrypted_and_the_last_four_shown(provider: Provider, staff_client: Client) -> None:
+    address = f"{LIST}{provider.pk}/change/"
+    response = staff_client.post(address, settings_of(provider, key="a-brand-new-key-9876"), follow=True)
+    assert "was changed successfully" in told(response)
+    provider.refresh_from_db()
+    assert secrets.decrypt(provider.key_encrypted) == "a-brand-new-key-9876"
+    text = told(staff_client.get(address))
+    assert "ends in 9876" in text
+    assert "brand-new" not in text
+    assert "brand-new" not in told(staff_client.get(f"{LIST}{provider.pk}/history/"))
+
+
+def test_without_a_new_key_the_old_one_stays_and_what_workers_write_is_left_alone(
+    provider: Provider, staff_client: Client
+) -> None:
+    page = staff_client.get(f"{LIST}{provider.pk}/change/")
+    assert page.status_code == 200
+    Provider.objects.update(failures=4, balance=Decimal(7), last_error="Gone")
+    staff_client.post(f"{LIST}{provider.pk}/change/", settings_of(provider, exchange_rate="1.25"))
+    changed = Provider.objects.get()
+    assert (changed.exchange_rate, changed.key_encrypted) == (Decimal("1.25"), provider.key_encrypted)
+    assert (changed.failures, changed.balance, changed.last_error) == (4, Decimal(7), "Gone")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"api_url": "ftp://example.org/api"}, "http"),
+        ({"exchange_rate": "0"}, "exchange_rate_above_zero"),
+        ({"dialect_overrides": '{"encoding": "smoke"}'}, "no value for the flag"),
+        ({"dialect_overrides": '{"batch_size": "many"}'}, "no value for the flag"),
+        ({"connect_timeout": "-1"}, "seconds"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(
+    provider: Provider, staff_client: Client, changes: dict[str, str], words: str
+) -> None:
+    response = staff_client.post(f"{LIST}{provider.pk}/change/", settings_of(provider, **changes))
+    assert words in told(response)
+    assert Provider.objects.get().api_url == provider.api_url
+    assert Provider.objects.get().dialect_overrides == {}
+
+
+def test_testing_shows_the_balance_and_ends_a_needless_pause(provider: Provider, staff_client: Client) -> None:
+    Provider.objects.update(pause_reason="key", paused_until="2099-01-01T00:00Z")
+    response = staff_client.post(f"{LIST}{provider.pk}/test/", follow=True)
+    assert f"{provider} answered: balance 10000 USD." in told(response)
+    provider.refresh_from_db()
+    assert (provider.balance, provider.pause_reason) == (10000, "")
+
+
+def test_a_test_that_fails_says_why(provider: Provider, staff_client: Client, sandbox: Sandbox) -> None:
+    sandbox.misbehave("balance", "maintenance_503")
+    response = staff_client.post(f"{LIST}{provider.pk}/test/", follow=True)
+    assert "did not tell our balance" in told(response)
+
+
+def test_another_currency_than_is_set_is_pointed_out(
+    provider: Provider, staff_client: Client, sandbox: Sandbox
+) -> None:
+    sandbox.currency = "EUR"
+    response = staff_client.post(f"{LIST}{provider.pk}/test/", follow=True)
+    assert "but the currency set here is USD" in told(response)
+
+
+def test_services_are_imported_with_a_markup(provider: Provider, staff_client: Client) -> None:
+    values = {"markup_percent": "30", "category": "Packages"}
+    response = staff_client.post(f"{LIST}{provider.pk}/import/", values, follow=True)
+    assert "added 2, changed 0" in told(response)
+    assert Markup.objects.filter(percent=30).count() == Service.objects.count() == 2
+    wrong = staff_client.post(f"{LIST}{provider.pk}/import/", {"category": "Nope"})
+    assert "no category 'Nope'" in told(wrong)
+
+
+def test_pausing_and_resuming(provider: Provider, staff_client: Client) -> None:
+    staff_client.post(f"{LIST}{provider.pk}/pause/")
+    provider.refresh_from_db()
+    assert connecting.is_paused(provider)
+    assert "Paused by staff" in told(staff_client.get(LIST))
+    staff_client.post(f"{LIST}{provider.pk}/resume/")
+    provider.refresh_from_db()
+    assert not connecting.is_paused(provider)
+
+
+def test_several_are_paused_at_once_from_the_list(provider: Provider, staff_client: Client) -> None:
+    values = {"action": "pause_all", "_selected_action": [str(provider.pk)]}
+    assert "is paused" in told(staff_client.post(LIST, values, follow=True))
+
+
+def test_who_may_only_look_can_do_nothing_to_a_provider(
+    provider: Provider, helper: User, helper_client: Client
+) -> None:
+    allow(helper, "catalog.view_provider")
+    text = told(helper_client.get(f"{LIST}{provider.pk}/change/"))
+    assert provider.name in text
+    assert "Test connection" not in text
+    for page in ("test", "pause", "resume", "import"):
+        assert helper_client.post(f"{LIST}{provider.pk}/{page}/").status_code == 403
+    assert helper_client.get(f"{LIST}add/").status_code == 403
+
+
+@pytest.mark.parametrize("page", ["test", "pause", "resume"])
+def test_a_link_alone_changes_nothing(provider: Provider, staff_client: Client, page: str) -> None:
+    assert staff_client.get(f"{LIST}{provider.pk}/{page}/").status_code == 405
+
+
+def test_rates_and_margins_of_a_page_are_those_that_customers_pay(
+    make_service: MakeService, staff_client: Client
+) -> None:
+    service = make_service(rate=Decimal("0.90"))
+    Markup.objects.create(percent=Decimal(25))
+    text = told(staff_client.get("/admin/catalog/service/"))
+    assert "$1.125" in text
+    assert "20.0 %" in text
+    Route.objects.filter(service=service).update(enabled=False)
+    assert "cannot be sold" in told(staff_client.get("/admin/catalog/service/"))
+
+
+def test_services_are_put_on_and_off_sale_but_never_an_unknown_type(
+    make_service: MakeService, staff_client: Client
+) -> None:
+    known, unknown = make_service(), make_service(type="Unknown", enabled=False)
+    both = {"_selected_action": [str(known.pk), str(unknown.pk)]}
+    staff_client.post("/admin/catalog/service/", both | {"action": "take_off_sale"})
+    assert not Service.objects.filter(enabled=True).exists()
+    response = staff_client.post("/admin/catalog/service/", both | {"action": "put_on_sale"}, follow=True)
+    assert "unknown type" in told(response)
+    assert list(Service.objects.filter(enabled=True)) == [known]
+
+
+def test_a_service_is_edited_with_its_routes_and_its_markup(
+    make_service: MakeService, provider: Provider, staff_client: Client
+) -> None:
+    service = make_service()
+    second = ProviderService.objects.create(
+        provider=provider, remote_id="2", name="Other", type="Default", rate=1, min=1, max=2
+    )
+    route = service.routes.get()
+    values = {
+        "name": "Ours",
+        "category": str(service.category_id),
+        "description": "",
+        "enabled": "on",
+        "position": "0",
+        "type": "Default",
+        "min": "10",
+        "max": "100",
+        "loss_policy": "next",
+        "routes-TOTAL_FORMS": "2",
+        "routes-INITIAL_FORMS": "1",
+        "routes-0-id": str(route.pk),
+        "routes-0-service": str(service.pk),
+        "routes-0-position": "1",
+        "routes-0-provider_service": str(route.provider_service_id),
+        "routes-0-enabled": "on",
+        "routes-1-service": str(service.pk),
+        "routes-1-position": "2",
+        "routes-1-provider_service": str(second.pk),
+        "routes-1-enabled": "on",
+        "markups-TOTAL_FORMS": "1",
+        "markups-INITIAL_FORMS": "0",
+        "markups-0-service": str(service.pk),
+        "markups-0-percent": "12.5",
+        "markups-0-fixed": "0",
+    }
+    response = staff_client.post(f"/admin/catalog/service/{service.pk}/change/", values, follow=True)
+    assert "was changed successfully" in told(response)
+    assert list(service.routes.values_list("provider_service_id", flat=True)) == [route.provider_service_id, second.pk]
+    assert Markup.objects.get(service=service).percent == Decimal("12.5")
+
+
+def test_a_markup_has_one_scope_at_most(provider: Provider, staff_client: Client) -> None:
+    category = Category.objects.create(name="Web")
+    values = {"provider": str(provider.pk), "category": str(category.pk), "percent": "5", "fixed": "0"}
+    assert "A rule is for one" in told(staff_client.post("/admin/catalog/markup/add/", values))
+    assert Markup.objects.count() == 0
+    staff_client.post("/admin/catalog/markup/add/", {"percent": "5", "fixed": "0"})
+    assert Markup.objects.get().provider is None
+
+
+def test_a_custom_rate_stands_beside_list_and_cost(
+    make_service: MakeService, customer: User, staff_client: Client
+) -> None:
+    CustomRate.objects.create(user=customer, service=make_service(rate=Decimal("0.9")), rate=Decimal("0.95"))
+    text = told(staff_client.get("/admin/catalog/customrate/"))
+    assert "$0.95" in text
+    assert "$0.90" in text
