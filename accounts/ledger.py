@@ -27,33 +27,21 @@ UNION ALL SELECT 'customer', %s::bigint, 0
 ON CONFLICT DO NOTHING
 """
 
-TAKE = """
+MOVE = """
 WITH customer AS (
-    UPDATE accounts_ledgeraccount SET balance = balance - %(amount)s::numeric
-    WHERE user_id = %(user)s AND kind = 'customer' AND balance >= %(amount)s::numeric
+    UPDATE accounts_ledgeraccount SET balance = balance {sign} %(amount)s::numeric
+    WHERE user_id = %(user)s AND kind = 'customer' {guard}
     RETURNING id, balance
 )
 INSERT INTO accounts_transfer
     (debit_id, credit_id, amount, reason, reference, note, actor_id, customer_balance_after)
-SELECT customer.id, house.id, %(amount)s::numeric, %(reason)s::text, %(reference)s::text, %(note)s::text,
+SELECT {debit}.id, {credit}.id, %(amount)s::numeric, %(reason)s::text, %(reference)s::text, %(note)s::text,
     %(actor)s::bigint, customer.balance
 FROM customer, accounts_ledgeraccount house WHERE house.kind = %(house)s::text AND house.user_id IS NULL
 RETURNING customer_balance_after
 """
-
-GIVE = """
-WITH customer AS (
-    UPDATE accounts_ledgeraccount SET balance = balance + %(amount)s::numeric
-    WHERE user_id = %(user)s AND kind = 'customer'
-    RETURNING id, balance
-)
-INSERT INTO accounts_transfer
-    (debit_id, credit_id, amount, reason, reference, note, actor_id, customer_balance_after)
-SELECT house.id, customer.id, %(amount)s::numeric, %(reason)s::text, %(reference)s::text, %(note)s::text,
-    %(actor)s::bigint, customer.balance
-FROM customer, accounts_ledgeraccount house WHERE house.kind = %(house)s::text AND house.user_id IS NULL
-RETURNING customer_balance_after
-"""
+TAKE = MOVE.format(sign="-", guard="AND balance >= %(amount)s::numeric", debit="customer", credit="house")
+GIVE = MOVE.format(sign="+", guard="", debit="house", credit="customer")
 
 CLOSE_DAYS = """
 INSERT INTO accounts_ledgerday (account_id, day, debits, credits)

@@ -114,15 +114,18 @@ def set_key(provider: Provider, key: str) -> None:
 
 
 def check_connection(provider: Provider, key: str) -> None:
-    """Raise UserError when no request could be written for a provider's address, dialect and key; ask nobody."""
+    """Raise UserError when no request could be written for a provider's settings and key; ask nobody."""
     try:
         speech = dialect(provider.dialect, provider.dialect_overrides)
     except ValueError as error:
         raise UserError(str(error), field="dialect") from error
+    patience = connecting.connect_timeout(provider), connecting.read_timeout(provider)
     try:
-        Connection(url=provider.api_url, key=key.strip(), dialect=speech)
+        Connection(provider.api_url, key.strip(), speech, *patience)
     except ValueError as error:
-        raise UserError(str(error), field="key" if "key" in str(error) else "api_url") from error
+        fields = {"key": "key", "time-out": "connect_timeout"}
+        field = next((name for word, name in fields.items() if word in str(error)), "api_url")
+        raise UserError(str(error), field=field) from error
 
 
 def _build(new: NewProvider) -> tuple[Provider, Markup | None]:

@@ -1,4 +1,4 @@
-"""What staff fill in about providers: adding one, importing from it, changing it. Its key goes in and never comes out."""
+"""What staff fill in about providers: adding, importing, changing. A key goes in and never comes out."""
 
 from typing import Any
 
@@ -76,9 +76,8 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in stu
     def clean(self) -> dict[str, Any] | None:
         values = super().clean() or self.cleaned_data
         if not self.errors:
-            changed = Provider(
-                api_url=values["api_url"], dialect=values["dialect"], dialect_overrides=values["dialect_overrides"]
-            )
+            names = ("api_url", "dialect", "dialect_overrides", "connect_timeout", "read_timeout")
+            changed = Provider(**{name: values[name] for name in names})
             try:
                 adding.check_connection(changed, values["key"] or "any")
             except UserError as error:

@@ -83,7 +83,7 @@ class DispatchAdmin(ReadOnlyAdmin):
     search_help_text = _("ID of the order, or the provider's ID")
     change_form_outer_before_template: Any = "admin/panel/ways.html"
     fieldsets = (
-        (None, {"fields": (("state", "doubtful"), ("order_link", "customer"), "why", "came_back")}),
+        (None, {"fields": (("state", "doubt"), ("order_link", "customer"), "why", "came_back")}),
         (
             _("What to look for there"),
             {"fields": (("provider_link", "claimed_at"), "service", ("link_whole", "quantity"), "balance")},
@@ -91,6 +91,7 @@ class DispatchAdmin(ReadOnlyAdmin):
         (_("Attempts"), {"fields": (("attempt", "remote_id"), ("created_at", "due_at", "settled_at"))}),
     )
     readonly_fields = (
+        "doubt",
         "order_link",
         "customer",
         "why",
@@ -105,6 +106,10 @@ class DispatchAdmin(ReadOnlyAdmin):
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         """Put the unclear before the held, the longest waiting first; everything: the newest first."""
         return ("-id",) if request.GET.get("queue") == "all" else ("-state", "id")
+
+    @column(_("in doubt"))
+    def doubt(self, dispatch: Dispatch) -> str:
+        return str(_("Yes: an attempt may have been taken") if dispatch.doubtful else _("No: surely not taken"))
 
     @column(_("order"), ordering="order")
     def order_link(self, dispatch: Dispatch) -> str:

@@ -13,6 +13,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
+from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
@@ -43,7 +44,7 @@ STATUS_LOOKS = {
     Order.Status.PARTIAL: "warning",
     Order.Status.CANCELED: "danger",
 }
-WIDEST = 30
+WIDEST = 26
 
 
 class DispatchInline(ReadOnlyInline):
@@ -209,7 +210,7 @@ class OrderAdmin(ReadOnlyAdmin):
     @column(_("service"), ordering="service")
     def service_link(self, order: Order) -> str:
         return format_html(
-            '<span class="whitespace-nowrap">{}</span>', link(order.service, shorten(str(order.service)))
+            '<span class="whitespace-nowrap">{}</span>', link(order.service, Truncator(order.service).chars(WIDEST))
         )
 
     @column(_("status"), ordering="status", label=STATUS_LOOKS)

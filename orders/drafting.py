@@ -99,12 +99,18 @@ def place(user_id: int, values: Mapping[str, str]) -> int:
 
     Raises UserError; nothing is changed then. Opens the transaction itself.
     """
-    service = placing.find_service(values.get("service", ""))
-    request = forms.parse_order(service, values)
-    token, rate = _read_token(values), _read_rate(values)
-    if token is None or rate is None:
+    key, rate = f"page:{_read_token(values)}", _read_rate(values)
+    try:
+        request = forms.parse_order(placing.find_service(values.get("service", "")), values)
+    except UserError:
+        # The first click may have been the last order before the service went off sale.
+        placed = placing.find_placed(user_id, key, values.get("service", ""), values)
+        if placed is None:
+            raise
+        return placed
+    if rate is None or not _read_token(values):
         raise UserError("Incorrect request")
-    return placing.place_order(user_id, request, idempotency_key=f"page:{token}", quoted_rate=rate)
+    return placing.place_order(user_id, request, idempotency_key=key, quoted_rate=rate)
 
 
 def read_placed(user_id: int, text: str | None) -> Order | None:

@@ -90,6 +90,12 @@
     }
   });
 
+  // Another service came while something was typed: what was kept in the fields has a new price.
+  document.addEventListener("htmx:afterSettle", (event) => {
+    if (event.target.id !== "draft") return;
+    document.querySelectorAll("#quantity, #comments").forEach((field) => { if (field.value.trim()) htmx.trigger(field, "reprice"); });
+  });
+
   document.addEventListener("htmx:sendError", () => setAway(true));
   document.addEventListener("htmx:responseError", () => setAway(true));
   document.addEventListener("htmx:afterOnLoad", () => setAway(false));

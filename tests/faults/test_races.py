@@ -61,20 +61,24 @@ def query(sql: str) -> Decimal:
         return Decimal(cursor.fetchone()[0])
 
 
-def test_without_the_guard_fifty_buyers_oversell_a_balance_for_ten(purse: None) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("INSERT INTO scratch_purse VALUES (10)")
-    have_read = threading.Barrier(50)
+def race_naively(times: int, spend: str) -> None:
+    """Read the scratch balance, wait until everybody has read it, then act on what was read: the code to be feared."""
+    have_read = threading.Barrier(times)
 
-    def buy_naively(number: int) -> None:
+    def act(number: int) -> None:
         balance = query("SELECT balance FROM scratch_purse")
         have_read.wait(30)
         if balance >= 1:
             with connection.cursor() as cursor:
-                cursor.execute("UPDATE scratch_purse SET balance = %s", [balance - 1])
+                cursor.execute(spend, [balance - 1])
                 cursor.execute("INSERT INTO scratch_sale VALUES (%s)", [number])
 
-    at_once(buy_naively, 50)
+    at_once(act, times)
+
+
+def test_without_the_guard_fifty_buyers_oversell_a_balance_for_ten(purse: None) -> None:
+    query("INSERT INTO scratch_purse VALUES (10) RETURNING 1")
+    race_naively(50, "UPDATE scratch_purse SET balance = %s")
     assert query("SELECT count(*) FROM scratch_sale") == 50
     assert query("SELECT balance FROM scratch_purse") == 9
 
@@ -93,20 +97,9 @@ def test_fifty_buyers_at_once_with_funds_for_ten_place_exactly_ten(
     assert ledger.read_balance(customer.pk) == 0
 
 
-def test_without_the_guard_two_workers_send_the_same_row(purse: None) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("INSERT INTO scratch_purse VALUES (1)")
-    have_read = threading.Barrier(4)
-
-    def send_naively(number: int) -> None:
-        waiting = query("SELECT count(*) FROM scratch_purse WHERE balance = 1")
-        have_read.wait(30)
-        if waiting:
-            with connection.cursor() as cursor:
-                cursor.execute("UPDATE scratch_purse SET balance = 0")
-                cursor.execute("INSERT INTO scratch_sale VALUES (%s)", [number])
-
-    at_once(send_naively, 4)
+def test_without_the_guard_every_worker_sends_the_same_row(purse: None) -> None:
+    query("INSERT INTO scratch_purse VALUES (1) RETURNING 1")
+    race_naively(4, "UPDATE scratch_purse SET balance = %s")
     assert query("SELECT count(*) FROM scratch_sale") == 4
 
 

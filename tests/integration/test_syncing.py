@@ -1,4 +1,5 @@
 import datetime
+import json
 from decimal import Decimal
 
 import pytest
@@ -124,7 +125,8 @@ def test_what_is_known_does_not_go_down_with_a_single_question_that_fails(
     orders: list[Order], sandbox: Sandbox
 ) -> None:
     sandbox.set_order(remote_id(orders[0]), status="Completed")
-    known = f'{{"{remote_id(orders[0])}": {{"charge": "1", "start_count": "0", "status": "Completed", "remains": "0"}}}}'
+    report = {"charge": "1", "start_count": "0", "status": "Completed", "remains": "0"}
+    known = json.dumps({remote_id(orders[0]): report})
     sandbox.misbehave("status", "raw", body=known)
     sandbox.misbehave("status", "html")
     look()

@@ -84,9 +84,12 @@ def test_a_server_that_nobody_keeps_is_ended_before_another_opens_its_data(var_d
         command, user, folder = kept.cmdline(), kept.uids().real, kept.cwd()
     wait_for(lambda: not living(var_dir), "the keeper's end")
     with subprocess.Popen(command, cwd=folder, user=user, stderr=subprocess.DEVNULL) as stray:
-        wait_for(lambda: "ready" in _text(Path(folder) / "postmaster.pid"), "the stray server")
-        assert ask(var_dir, READ_TABLE) == "42"
-        assert stray.wait(10) == 0
+        try:
+            wait_for(lambda: "ready" in _text(Path(folder) / "postmaster.pid"), "the stray server")
+            assert ask(var_dir, READ_TABLE) == "42"
+            assert stray.wait(10) == 0
+        finally:
+            stray.terminate()
 
 
 def test_nobody_is_sent_to_servers_that_are_being_stopped(var_dir: Path) -> None:

@@ -115,7 +115,7 @@ def test_a_held_dispatch_is_sent_again_without_words(
 
 
 def test_cancel_and_refund(unclear: Dispatch, staff_client: Client, customer: User) -> None:
-    assert decide(staff_client, unclear, "cancel", why="").context is not None
+    assert "required" in decide(staff_client, unclear, "cancel", why="").content.decode()
     unclear.refresh_from_db()
     assert unclear.state == State.UNCLEAR
     response = decide(staff_client, unclear, "cancel", why="looked, not there")

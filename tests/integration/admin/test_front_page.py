@@ -5,6 +5,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from accounts.admin_pages import amount
 from accounts.models import User
 from catalog.models import Provider, Service
 from orders import forwarding
@@ -45,7 +46,7 @@ def test_today_is_reckoned_from_orders(
     Order.objects.filter(pk=place(customer, service).pk).update(created_at=timezone.now() - dashboard.WEEK)
     figures = {str(figure.label): figure for figure in staff_client.get("/admin/").context["figures"]}
     assert figures["Orders"].today == "1"
-    assert figures["Turnover"].today == dashboard.amount(order.charge)
+    assert figures["Turnover"].today == amount(order.charge)
 
 
 def test_the_books_are_proved_on_demand(

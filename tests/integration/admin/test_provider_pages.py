@@ -114,7 +114,7 @@ def test_testing_shows_the_balance_and_ends_a_needless_pause(provider: Provider,
     response = staff_client.post(f"{LIST}{provider.pk}/test/", follow=True)
     assert f"{provider} answered: balance 10000 USD." in told(response)
     provider.refresh_from_db()
-    assert (provider.balance, provider.pause_reason) == (10000, "")
+    assert (provider.balance, provider.pause_reason) == (Decimal(10000), "")
 
 
 def test_a_test_that_fails_says_why(provider: Provider, staff_client: Client, sandbox: Sandbox) -> None:

@@ -78,7 +78,7 @@ def test_a_credit_that_cannot_be_is_told_beside_its_field(
 def test_a_balance_that_fell_meanwhile_books_nothing(customer: User, staff_client: Client, fund: Fund) -> None:
     fund(customer, "10")
     token = read_token(told(staff_client.get(f"{LIST}{customer.pk}/credit/")))
-    ledger.adjust(customer.pk, -Decimal("9"), reference="test:meanwhile", note="")
+    ledger.adjust(customer.pk, -Decimal(9), reference="test:meanwhile", note="")
     text = credit(staff_client, customer, amount="-5", previewed="-5", reason="x", token=token)
     assert "below zero" in text or "fallen meanwhile" in text
     assert ledger.read_balance(customer.pk) == 1
@@ -118,7 +118,7 @@ def test_staff_cannot_give_themselves_powers_or_touch_a_superuser(
     values = {"email": customer.email, "username": customer.username, "discount_percent": "5", "is_active": "on"}
     helper_client.post(f"{LIST}{customer.pk}/change/", values | {"is_superuser": "on", "is_staff": "on"})
     customer.refresh_from_db()
-    assert (customer.discount_percent, customer.is_superuser, customer.is_staff) == (5, False, False)
+    assert (customer.discount_percent, customer.is_superuser, customer.is_staff) == (Decimal(5), False, False)
     for other in (staff, helper):
         changed = {"email": other.email, "username": "mine", "discount_percent": "0", "is_superuser": "on"}
         assert helper_client.post(f"{LIST}{other.pk}/change/", changed).status_code == 403

@@ -42,6 +42,18 @@ def test_the_same_page_sent_twice_places_one_order(
     assert ledger.read_balance(customer.pk) == Decimal(100) - Order.objects.get().charge
 
 
+def test_the_same_page_sent_twice_finds_its_order_though_the_service_went_off_sale(
+    customer: User, customer_client: Client, service: Service, fund: Fund
+) -> None:
+    fund(customer, "100")
+    sent = {**order_form(customer_client), "link": LINK, "quantity": str(service.min)}
+    first = customer_client.post("/orders/new/", sent)
+    Service.objects.update(enabled=False)
+    again = customer_client.post("/orders/new/", sent)
+    assert (again.status_code, again["Location"]) == (303, first["Location"])
+    assert customer_client.post("/orders/new/", {**sent, "link": "@other"}).status_code == 422
+
+
 def test_two_pages_place_two_orders(customer: User, customer_client: Client, service: Service, fund: Fund) -> None:
     fund(customer, "100")
     for _ in range(2):
