@@ -28,7 +28,7 @@ run: $(READY) ## run the panel with a demo shop; Ctrl-C stops all of it
 	@exec .venv/bin/python manage.py run_all
 
 test: $(READY) ## run the tests on two cores, on servers of their own
-	@.venv/bin/python -m pytest -n 2 --dist loadgroup --ignore=tests/benchmarks
+	@.venv/bin/python -m pytest -n 2 --ignore=tests/benchmarks
 
 lint: $(READY) ## check style, format and types
 	@.venv/bin/ruff check .

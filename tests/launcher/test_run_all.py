@@ -14,11 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.launcher.conftest import var_dirs
 from tests.launcher.processes import ROOT, command_of, environment, keepers, living, servers, wait_for
 
-# One worker of a parallel run starts panels, so that they do not fight for two cores.
-pytestmark = pytest.mark.xdist_group("panels")
+PARTS = ("web", "web worker", "worker_forward", "worker_default", "beat", "sandbox", "keeper", "postgres", "valkey")
 
 
 class Panel:
@@ -39,7 +37,9 @@ class Panel:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        wait_for(self.is_up, f"the panel; it said: {self.said()}")
+
+    def wait(self) -> None:
+        wait_for(self.is_up, "the panel telling where it is", seconds=90)
 
     def said(self) -> str:
         return self.output.read_text()
@@ -81,7 +81,7 @@ class Panel:
 
 
 @contextmanager
-def running(var_dir: Path, *, demo: bool = False) -> Iterator[Panel]:
+def starting(var_dir: Path, *, demo: bool = False) -> Iterator[Panel]:
     panel = Panel(var_dir, demo=demo)
     try:
         yield panel
@@ -89,6 +89,13 @@ def running(var_dir: Path, *, demo: bool = False) -> Iterator[Panel]:
         if panel.popen.poll() is None:
             panel.popen.send_signal(signal.SIGTERM)
             panel.popen.wait(60)
+
+
+@contextmanager
+def running(var_dir: Path, *, demo: bool = False) -> Iterator[Panel]:
+    with starting(var_dir, demo=demo) as panel:
+        panel.wait()
+        yield panel
 
 
 def free_ports() -> int:
@@ -104,61 +111,53 @@ def free_ports() -> int:
             return port
 
 
-@pytest.fixture(scope="module")
-def demo() -> Iterator[Panel]:
-    """One panel with its demo for all the kills, so that it is not started for each."""
-    with var_dirs() as make, running(make(), demo=True) as panel:
-        yield panel
+def test_the_demo_says_who_can_sign_in_heals_and_ends_with_its_terminal(
+    var_dir: Path, subtests: pytest.Subtests
+) -> None:
+    with running(var_dir, demo=True) as panel:
+        with subtests.test("greeting"):
+            said = panel.said()
+            assert f"http://127.0.0.1:{panel.port}/admin/" in said
+            assert f"http://127.0.0.1:{panel.port + 1}/" in said
+            assert len(re.findall(r"^  (?:Customer|Staff) .*@.* password \S+$", said, re.MULTILINE)) == 2
+            assert panel.answers()
+        for name in PARTS:
+            with subtests.test("killed", part=name):
+                kill_and_see_it_come_back(panel, name)
+        with subtests.test("a second panel on the same folder"):
+            done = run_all(var_dir, PORT=str(free_ports()), DEMO="0")
+            assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+            assert "runs on" in done.stderr
+        os.killpg(panel.popen.pid, signal.SIGHUP)
+        assert panel.popen.wait(60) == 0, panel.said()
+        assert living(var_dir) == []
 
 
-def test_the_demo_tells_where_it_is_and_who_can_sign_in(demo: Panel) -> None:
-    said = demo.said()
-    assert f"http://127.0.0.1:{demo.port}/admin/" in said
-    assert f"http://127.0.0.1:{demo.port + 1}/" in said
-    assert len(re.findall(r"^  (?:Customer|Staff) .*@.* password \S+$", said, re.MULTILINE)) == 2
-    assert demo.answers()
-
-
-@pytest.mark.parametrize(
-    "name", ["web", "web worker", "worker_forward", "worker_default", "beat", "sandbox", "keeper", "postgres", "valkey"]
-)
-def test_a_killed_part_of_a_running_panel_comes_back(demo: Panel, name: str) -> None:
-    before = demo.part(name)
+def kill_and_see_it_come_back(panel: Panel, name: str) -> None:
+    before = panel.part(name)
     assert before
     before[0].kill()
-    wait_for(lambda: (now := demo.part(name)) and before[0] not in now, f"a new {name}")
-    wait_for(demo.answers, "the panel answering")
-    wait_for(lambda: len(servers(demo.var_dir, "")) == 2, "both servers")
+    wait_for(lambda: (now := panel.part(name)) and before[0] not in now, f"a new {name}")
+    wait_for(panel.answers, "the panel answering")
+    wait_for(lambda: len(servers(panel.var_dir, "")) == 2, "both servers")
     if name in {"web", "worker_forward", "worker_default", "beat", "sandbox"}:
-        assert f"{name} was ended by SIGKILL; starting it again" in demo.said()
-
-
-def test_a_second_panel_on_the_same_folder_is_refused_in_one_line(demo: Panel) -> None:
-    done = run_all(demo.var_dir, PORT=str(free_ports()), DEMO="0")
-    assert done.returncode == 1
-    assert done.stderr.count("\n") == 1
-    assert "runs on" in done.stderr
+        assert f"{name} was ended by SIGKILL; starting it again" in panel.said()
 
 
 def test_two_panels_side_by_side_end_on_their_own(new_var_dir: Callable[..., Path]) -> None:
-    with running(new_var_dir("my var")) as one, running(new_var_dir()) as other:
-        os.killpg(one.popen.pid, signal.SIGHUP)  # its terminal is closed
-        assert one.popen.wait(60) == 0, one.said()
-        assert living(one.var_dir) == []
+    with starting(new_var_dir("my var")) as one, starting(new_var_dir()) as other:
+        one.wait()
+        other.wait()
+        one.popen.kill()
+        one.popen.wait()
+        wait_for(lambda: not living(one.var_dir), "the end of everything whose runner was killed", seconds=30)
         assert other.answers()
         other.popen.send_signal(signal.SIGINT)
         wait_for(lambda: "Stopping" in other.said(), "the first Ctrl-C being heard")
         other.popen.send_signal(signal.SIGINT)
         assert other.popen.wait(60) == 0, other.said()
         assert living(other.var_dir) == []
-        assert "Traceback" not in one.said() + other.said()
-
-
-def test_a_killed_runner_takes_everything_with_it(var_dir: Path) -> None:
-    panel = Panel(var_dir)
-    panel.popen.kill()
-    panel.popen.wait()
-    wait_for(lambda: not living(var_dir), "the end of everything", seconds=30)
+        assert "Traceback" not in other.said()
 
 
 @pytest.mark.parametrize("offset", [0, 1])

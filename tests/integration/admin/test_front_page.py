@@ -77,6 +77,7 @@ def test_staff_see_nothing_that_they_may_not(unclear: Dispatch, helper: User, he
     allow(helper, "orders.view_dispatch")
     text = told(helper_client.get("/admin/?books"))
     assert "Unclear" in text
+    assert "Orders to be looked at" not in text
     assert "Turnover" not in text
     assert "Transfers" not in text
 

@@ -3,10 +3,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.test import Client
+from django.contrib import admin
+from django.test import Client, RequestFactory
 
 from accounts.models import User
 from catalog import connecting, secrets
+from catalog.admin_forms import ProviderForm
+from catalog.admin_providers import ProviderAdmin
 from catalog.models import Category, CustomRate, Markup, Provider, ProviderService, Route, Service
 from catalog.providers.sandbox import Sandbox
 from tests.conftest import MakeService
@@ -78,15 +81,20 @@ def test_a_new_key_is_kept_encrypted_and_the_last_four_shown(provider: Provider,
     assert "brand-new" not in told(staff_client.get(f"{LIST}{provider.pk}/history/"))
 
 
-def test_without_a_new_key_the_old_one_stays_and_what_workers_write_is_left_alone(
-    provider: Provider, staff_client: Client
-) -> None:
-    page = staff_client.get(f"{LIST}{provider.pk}/change/")
-    assert page.status_code == 200
-    Provider.objects.update(failures=4, balance=Decimal(7), last_error="Gone")
+def test_without_a_new_key_the_old_one_stays(provider: Provider, staff_client: Client) -> None:
     staff_client.post(f"{LIST}{provider.pk}/change/", settings_of(provider, exchange_rate="1.25"))
     changed = Provider.objects.get()
     assert (changed.exchange_rate, changed.key_encrypted) == (Decimal("1.25"), provider.key_encrypted)
+
+
+def test_what_a_worker_writes_while_staff_save_is_left_alone(provider: Provider, rf: RequestFactory) -> None:
+    form = ProviderForm(settings_of(provider, exchange_rate="1.25"), instance=Provider.objects.get())
+    assert form.is_valid(), form.errors
+    Provider.objects.update(failures=4, balance=Decimal(7), last_error="Gone")
+    page = ProviderAdmin(Provider, admin.site)
+    page.save_model(rf.post("/"), form.save(commit=False), form, change=True)
+    changed = Provider.objects.get()
+    assert changed.exchange_rate == Decimal("1.25")
     assert (changed.failures, changed.balance, changed.last_error) == (4, Decimal(7), "Gone")
 
 
