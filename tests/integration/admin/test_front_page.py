@@ -10,16 +10,11 @@ from accounts.models import User
 from catalog.models import Provider, Service
 from orders import forwarding
 from orders.models import Dispatch, Order
-from panel import admin_look, dashboard
+from panel import dashboard
 from tests.conftest import Fund, Place
 from tests.integration.admin.conftest import allow
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def looks(settings: Any) -> None:
-    settings.UNFOLD = admin_look.UNFOLD
 
 
 def told(response: Any) -> str:
