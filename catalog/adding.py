@@ -4,11 +4,11 @@ A currency other than the panel's needs an exchange rate: taking it for the pane
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 
-from cryptography.fernet import InvalidToken
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, transaction
@@ -83,25 +83,26 @@ def find_provider(name: str) -> Provider:
 
 
 def ask_balance(provider: Provider) -> Balance:
-    """Ask a provider, saved or not, for our balance; raise UserError saying what is wrong with its address or key."""
-    try:
-        with connecting.connect(provider) as client:
-            return client.balance()
-    except ProviderError as error:
-        refused = isinstance(error, Unavailable) and error.reason == Reason.KEY
-        what = "refuses the key" if refused else "did not tell our balance"
-        raise UserError(f"{provider.api_url} {what}: {error.text}", field="key" if refused else "api_url") from error
-    except InvalidToken as error:
-        raise UserError("The key was encrypted with none of ENCRYPTION_KEYS: enter it again", field="key") from error
+    """Ask a provider that is not saved yet for our balance; raise UserError naming its address or key."""
+    with _explained(provider), connecting.connect(provider) as client:
+        return client.balance()
 
 
 def retest(provider: Provider) -> Balance:
     """Ask a provider for our balance, keep it, and end a pause that it proves needless; raise as `ask_balance`."""
-    balance = ask_balance(provider)
-    now = timezone.now()
-    Provider.objects.filter(pk=provider.pk).update(balance=balance.amount, balance_at=now, last_error="")
-    connecting.resume(provider.pk, Provider.Pause.KEY, Provider.Pause.REDIRECT, Provider.Pause.NETWORK)
-    return balance
+    with _explained(provider):
+        return connecting.read_balance(provider)
+
+
+@contextmanager
+def _explained(provider: Provider) -> Iterator[None]:
+    """Turn a provider's failure into what staff can mend: its address or its key."""
+    try:
+        yield
+    except ProviderError as error:
+        refused = isinstance(error, Unavailable) and error.reason == Reason.KEY
+        what = "refuses the key" if refused else "did not tell our balance"
+        raise UserError(f"{provider.api_url} {what}: {error.text}", field="key" if refused else "api_url") from error
 
 
 def set_key(provider: Provider, key: str) -> None:

@@ -2,6 +2,7 @@
 
 import datetime
 import logging
+from decimal import Decimal
 
 from cryptography.fernet import InvalidToken
 from django.conf import settings
@@ -13,6 +14,7 @@ from catalog.models import Provider
 from catalog.providers.client import Client, Connection
 from catalog.providers.dialects import dialect
 from catalog.providers.errors import ProviderError, Reason, Unavailable
+from catalog.providers.replies import Balance
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +22,7 @@ logger = logging.getLogger(__name__)
 FAILURES_TO_PAUSE = 5
 SHORTEST_PAUSE = 15
 LONGEST_PAUSE = 600
+LARGEST_BALANCE = Decimal(10) ** 12  # what the column can hold
 # A refused key or a moved address needs a person; look again by itself only now and then.
 PAUSE_FOR_STAFF = datetime.timedelta(hours=6)
 
@@ -99,17 +102,20 @@ def resume(provider_id: int, *reasons: Provider.Pause) -> bool:
     return bool(rows.update(paused_until=None, pause_reason="", failures=0))
 
 
-def read_balance(provider: Provider) -> None:
-    """Ask a provider for our balance and keep it; raise ProviderError when it does not say.
+def read_balance(provider: Provider) -> Balance:
+    """Ask a provider for our balance, keep it and return it; raise ProviderError when it does not say.
 
     It proves that address and key are right, so it ends a pause for their sake. Never inside a transaction.
     """
     with connect(provider) as client:
         balance = client.balance()
     now = timezone.now()
+    if abs(balance.amount) >= LARGEST_BALANCE:
+        raise Unavailable(f"A balance of {balance.amount:.3e} cannot be", reason=Reason.UNREADABLE)
     Provider.objects.filter(pk=provider.pk).update(balance=balance.amount, balance_at=now, last_error="")
     provider.balance, provider.balance_at = balance.amount, now
     resume(provider.pk, Provider.Pause.KEY, Provider.Pause.REDIRECT, Provider.Pause.NETWORK)
+    return balance
 
 
 def is_paused(provider: Provider) -> bool:

@@ -1,9 +1,7 @@
-"""Importing as staff ask for it (`manage.py import_services`, admin): what was asked is checked, what was done is told."""
+"""Importing as staff ask for it (`manage.py import_services`, admin): the wish is checked, what was done is told."""
 
 from collections import Counter
 from decimal import Decimal
-
-from cryptography.fernet import InvalidToken
 
 from accounts.errors import UserError
 from catalog import connecting, importing
@@ -58,10 +56,8 @@ def _read(provider: Provider) -> Catalogue:
     try:
         with connecting.connect(provider) as client:
             return client.services()
-    except (ProviderError, ValueError) as error:
+    except ProviderError as error:
         raise UserError(f"{provider} did not list its services: {error}") from error
-    except InvalidToken as error:
-        raise UserError(f"The key of {provider} was encrypted with none of ENCRYPTION_KEYS: enter it again") from error
 
 
 def _find_category(catalogue: Catalogue, wanted: str) -> str:

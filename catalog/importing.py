@@ -6,6 +6,7 @@ list changes nothing, since it is usually a broken key.
 """
 
 import html
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -73,6 +74,8 @@ def _take_row(
     if known is None:
         counts.added += 1
         return ProviderService.objects.create(provider=provider, remote_id=row.service, **values)
+    # An import is a person's wish: what had vanished and is listed again can be bought again.
+    values["vanished_at"] = None
     differing = [name for name, value in values.items() if getattr(known, name) != value]
     if not differing:
         counts.unchanged += 1
@@ -87,22 +90,18 @@ def _take_row(
 
 def _put_on_sale(rows: list[ProviderService], counts: ImportCounts) -> list[Service]:
     """Give every row without a route a service of its own, and let the limits of the others follow."""
-    routes = {
-        route.provider_service_id: route
-        for route in Route.objects.filter(provider_service__in=[row.pk for row in rows]).select_related("service")
-    }
+    routed = defaultdict(list)
+    for route in Route.objects.filter(provider_service__in=[row.pk for row in rows]).select_related("service"):
+        routed[route.provider_service_id].append(route.service)
     categories: dict[str, Category] = {}
-    services = []
     for row in rows:
-        route = routes.get(row.pk)
-        if route is None:
+        for service in routed[row.pk]:
+            _follow_limits(service, row)
+        if not routed[row.pk]:
             service = _make_service(row, categories, counts)
             Route.objects.create(service=service, provider_service=row)
-        else:
-            service = route.service
-            _follow_limits(service, row)
-        services.append(service)
-    return services
+            routed[row.pk].append(service)
+    return [service for row in rows for service in routed[row.pk]]
 
 
 def _make_service(row: ProviderService, categories: dict[str, Category], counts: ImportCounts) -> Service:

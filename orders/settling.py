@@ -8,6 +8,7 @@ import datetime
 import logging
 import random
 from collections.abc import Mapping
+from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
@@ -73,7 +74,7 @@ def settle_accepted(answers: Mapping[Claim, str]) -> None:
     What does not fit, because its lease had ended or an id is bound already, is settled by itself.
     """
     claims = {claim.dispatch_id: claim for claim in answers}
-    rows = {
+    rows: dict[str, Any] = {
         "ids": list(claims),
         "attempts": [claim.attempt for claim in answers],
         "remote_ids": list(answers.values()),

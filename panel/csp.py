@@ -8,7 +8,7 @@ from django.http.response import HttpResponseBase
 ADMIN = "/admin/"
 # Alpine, on which the admin's theme is built, evaluates the expressions in its attributes.
 FOR_STAFF = {
-    "script-src": [SELF, UNSAFE_EVAL, UNSAFE_INLINE],
+    "script-src": [SELF, UNSAFE_EVAL],
     "style-src": [SELF, UNSAFE_INLINE],
     "img-src": [SELF, "data:"],
 }

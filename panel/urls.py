@@ -1,8 +1,12 @@
+from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.urls import include, path
 
 from panel import views
 from panel.api.views import ApiView
+
+# Staff sign in where customers do, with the same limits on guessing.
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign, no-untyped-call]  # as its documentation says
 
 urlpatterns = [
     path("", views.home, name="home"),

@@ -1,6 +1,5 @@
 """What every operator's command shares: it starts fast, and it fails in one clear line that changes nothing."""
 
-import logging
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -16,8 +15,6 @@ class OperatorCommand(BaseCommand):
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         """Run the command; raise CommandError where an operator did something that cannot be done."""
-        # It warns of every retry; the command itself says how the call ended.
-        logging.getLogger("urllib3").setLevel(logging.ERROR)
         try:
             return super().execute(*args, **options)
         except UserError as error:

@@ -57,7 +57,7 @@ class Provider(models.Model):
 
 
 class ProviderService(models.Model):
-    """One row of a provider's catalogue as last read; its rate is in the provider's currency, per 1000 or per package."""
+    """One row of a provider's catalogue as last read; rates are in its currency, per 1000 or per package."""
 
     provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="services")
     remote_id = models.CharField(_("their ID"), max_length=60)

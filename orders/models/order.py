@@ -1,6 +1,7 @@
 from decimal import Decimal
 
 from django.conf import settings
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -68,6 +69,7 @@ class Order(models.Model):
         indexes = [
             models.Index(fields=["user", "-id"], name="orders_of_a_customer"),
             models.Index(fields=["user", "status", "-id"], name="orders_of_a_customer_by_status"),
+            BrinIndex(fields=["created_at"], name="orders_by_time"),
             models.Index(fields=["status"], condition=~Q(status__in=["Completed", "Canceled"]), name="open_orders"),
             models.Index(fields=["attention"], condition=~Q(attention=""), name="orders_needing_attention"),
         ]

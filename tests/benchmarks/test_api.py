@@ -51,6 +51,9 @@ def call(api_key: str) -> Callable[..., Any]:
     """Call the API as the server does, with a form, and return the parsed answer."""
     handler = WSGIHandler()
 
+    def start(*_: Any) -> Callable[[bytes], object]:
+        return lambda _: None
+
     def post(**params: Any) -> Any:
         body = urlencode({"key": api_key, **params}).encode()
         environ = {
@@ -63,7 +66,7 @@ def call(api_key: str) -> Callable[..., Any]:
             "wsgi.input": io.BytesIO(body),
             "wsgi.url_scheme": "http",
         }
-        response = handler(environ, lambda *_: None)
+        response: Any = handler(environ, start)
         return orjson.loads(b"".join(response))
 
     return post

@@ -118,8 +118,8 @@ def test_orders_of_all_three_types_are_placed_and_delivered_before_the_customers
     expect(page.locator("main")).to_contain_text("Refund")
     expect(page.locator("main")).to_contain_text("Charge")
     no_sideways_scrolling(page)
-    order = Order.objects.get(pk=partial)
-    assert (order.status, order.refunded > 0) == ("Partial", True)
+    ended = Order.objects.get(pk=partial)
+    assert (ended.status, ended.refunded > 0) == ("Partial", True)
     assert auditing.find_differences() == []
     assert manage("audit_ledger").returncode == 0
 

@@ -82,7 +82,7 @@ def test_an_order_at_the_second_panel_completes_through_the_first(
 
         def completed() -> bool:
             status.update(call(url, key=key[1], action="status", order=order))
-            return status["status"] == "Completed"
+            return bool(status["status"] == "Completed")
 
         wait_for(completed, what="the order to complete through both panels", seconds=60)
 

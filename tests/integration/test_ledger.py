@@ -92,7 +92,8 @@ def test_closed_days_are_written_once_and_agree_with_the_transfers(customer: Use
     assert ledger.close_days(tomorrow) == 3
     assert ledger.close_days(tomorrow) == 0
     account = LedgerAccount.objects.get(user=customer)
-    assert (LedgerDay.objects.get(account=account).debits, LedgerDay.objects.get(account=account).credits) == (4, 10)
+    day = LedgerDay.objects.get(account=account)
+    assert [day.debits, day.credits] == [4, 10]
     assert auditing.find_differences() == []
 
 

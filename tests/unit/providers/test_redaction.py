@@ -84,7 +84,7 @@ def test_a_connection_does_not_show_its_key() -> None:
 
 
 def test_the_logs_of_the_http_library_do_not_show_the_key(upstream: Upstream, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="urllib3")
     upstream.answers('{"order":5}')
     with upstream.client(Dialect(method="GET")) as client:
         client.add({"service": "1"})
