@@ -113,6 +113,7 @@ def _make_service(row: ProviderService, categories: dict[str, Category], counts:
         counts.skipped.append((row.remote_id, f"unknown type {row.type}: imported, not on sale"))
     elif not row.rate:
         counts.skipped.append((row.remote_id, "rate 0: imported, not on sale"))
+    # Drip-feed stays off, whatever the provider offers, until orders can be spread.
     return Service.objects.create(
         category=categories[name],
         name=row.name,
@@ -122,7 +123,6 @@ def _make_service(row: ProviderService, categories: dict[str, Category], counts:
         max=row.max,
         refill=bool(row.refill),
         cancel=bool(row.cancel),
-        dripfeed=bool(row.dripfeed),
         enabled=kind != Service.Type.UNKNOWN and row.rate > 0,
     )
 

@@ -76,6 +76,10 @@ class Draft:
 def begin(user_id: int, values: Mapping[str, str], *, error: UserError | None = None) -> Draft:
     """Make a draft from what the page sent, or from an order to be placed again (`again`)."""
     values = {**_repeat(user_id, values.get("again")), **values}
+    if error and error.field == "idempotency_key":
+        # A page from the browser's memory, changed and sent again: the next click means another order.
+        values["token"] = ""
+        error = UserError("This page has placed an order already. Place this one too, if you want another.")
     categories = list(browsing.list_categories())
     asked = read_id(values.get("service"))
     category_id = _choose_category(categories, read_id(values.get("category")), asked)

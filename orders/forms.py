@@ -16,6 +16,8 @@ LONGEST_COMMENTS = 1_000_000
 INTEGER = re.compile(r"\s*\+?\d{1,12}\s*", re.ASCII)
 LINE_BREAK = re.compile(r"\r\n|\r|\n|\\r\\n|\\n")  # also the two characters backslash and n (PROTOCOL 12)
 INNER_SPACE = re.compile(r"[\s\x00-\x1f\x7f]")
+# What asks for no drip-feed; anything else would deliver less than was asked for, so it is refused.
+NOT_SPREAD = {"", "0", "1"}
 ABSENT = {"", "undefined", "null"}
 
 
@@ -49,6 +51,8 @@ def parse_order(service: Service, values: Mapping[str, str]) -> OrderRequest:
 def parse_default(service: Service, values: Mapping[str, str]) -> OrderRequest:
     """Read a link and a quantity (003_31070e689288a311.txt, `add`)."""
     link = parse_link(values)
+    if present(values, "runs") not in NOT_SPREAD:
+        raise UserError("Dripfeed is not supported by this service", field="runs")
     text = present(values, "quantity")
     if not INTEGER.fullmatch(text):
         raise UserError("Incorrect quantity", field="quantity")

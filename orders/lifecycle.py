@@ -109,7 +109,7 @@ def cancel(order_id: int, *, why: str, actor_id: int | None = None) -> None:
     Expects the transaction that makes its dispatch REJECTED, so that it can no longer be sent.
     """
     order = Order.objects.select_for_update().get(pk=order_id)
-    if order.status == Status.CANCELED:
+    if Status.CANCELED not in ALLOWED[order.status]:
         return
     _change(order, Status.CANCELED, actor_id=actor_id)
     _pay_back(order, order.charge, {"whole": True, "why": why})

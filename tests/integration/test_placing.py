@@ -193,3 +193,14 @@ def test_old_keys_are_forgotten_after_a_week(
     assert placing.prune_placed_once() == 0
     PlacedOnce.objects.update(created_at=order.created_at - placing.KEY_KEPT)
     assert placing.prune_placed_once() == 1
+
+
+@pytest.mark.parametrize("runs", ["2", "10", "many"])
+def test_an_order_to_be_spread_is_refused_rather_than_delivered_in_part(make_service: MakeService, runs: str) -> None:
+    with pytest.raises(UserError, match="Dripfeed is not supported"):
+        forms.parse_order(make_service(), {"link": "x", "quantity": "20", "runs": runs, "interval": "30"})
+
+
+@pytest.mark.parametrize("runs", ["", "0", "1", "null"])
+def test_a_single_run_is_an_ordinary_order(make_service: MakeService, runs: str) -> None:
+    assert forms.parse_order(make_service(), {"link": "x", "quantity": "20", "runs": runs}).units == 20

@@ -62,7 +62,7 @@ def test_two_pages_place_two_orders(customer: User, customer_client: Client, ser
     assert Order.objects.count() == 2
 
 
-def test_a_page_sent_again_with_another_quantity_places_nothing_more(
+def test_a_page_sent_again_with_another_quantity_places_nothing_until_it_is_confirmed(
     customer: User, customer_client: Client, service: Service, fund: Fund
 ) -> None:
     fund(customer, "100")
@@ -70,7 +70,11 @@ def test_a_page_sent_again_with_another_quantity_places_nothing_more(
     customer_client.post("/orders/new/", sent)
     answer = customer_client.post("/orders/new/", {**sent, "quantity": str(service.min + 1)})
     assert (answer.status_code, Order.objects.count()) == (422, 1)
-    assert "Idempotency key was used for another request" in read(answer).text
+    page = read(answer)
+    assert "This page has placed an order already" in page.text
+    again = {**page.forms["order"], "link": LINK, "quantity": str(service.min + 1)}
+    assert customer_client.post("/orders/new/", again).status_code == 303
+    assert Order.objects.count() == 2
 
 
 def test_a_moved_price_charges_nothing_and_one_click_accepts_it(
