@@ -163,8 +163,8 @@ def find_placed(user_id: int, key: str, service_text: str, values: Mapping[str, 
 def find_service(text: str) -> Service:
     """Return the service on sale with this id; raise UserError in the wire's words when there is none."""
     if text.isascii() and text.isdigit() and len(text) < 19:
-        service = Service.objects.filter(pk=int(text), enabled=True).first()
-        if service is not None:
+        # Written by hand: building this query would take longer than running it, at every order.
+        for service in Service.objects.raw("SELECT * FROM catalog_service WHERE id = %s AND enabled", [int(text)]):
             return service
     raise UserError("Incorrect service ID", field="service")
 

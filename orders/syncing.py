@@ -103,16 +103,21 @@ def _ask(client: Client, remote_ids: list[str]) -> dict[str, StatusReport | Item
 def _apply(provider: Provider, batch: dict[str, int], answers: dict[str, StatusReport | ItemError]) -> None:
     orders = Order.objects.in_bulk(batch.values())
     times: dict[int, datetime.datetime | None] = {}
+    counted: dict[int, lifecycle.Report] = {}
     for remote_id, order_id in batch.items():
         order, answer = orders[order_id], answers.get(remote_id)
         if isinstance(answer, StatusReport):
             report = read_report(provider, answer)
-            if lifecycle.changes(order, report):
+            if lifecycle.moves(order, report):
                 order = lifecycle.advance(order_id, report)
+            elif lifecycle.counts(order, report):
+                counted[order_id] = report
         elif answer is not None:
             # Believed only late: a young order may not be in their list yet (PROTOCOL 6.4).
             logger.warning("order %s: provider %s says: %s", order_id, provider, answer.text)
         times[order_id] = next_look(order)
+    if counted:
+        lifecycle.take_counts(counted)
     with connection.cursor() as cursor:
         cursor.execute(LOOK_AGAIN, {"orders": list(times), "times": list(times.values())})
 

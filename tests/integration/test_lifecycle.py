@@ -92,3 +92,26 @@ def test_the_first_start_count_that_is_not_zero_is_kept(order: Order) -> None:
     for count in (0, 3572, 9999):
         after = lifecycle.advance(order.pk, report("In progress", start_count=count))
     assert after.start_count == 3572
+
+
+def test_a_partial_refund_is_not_missed_when_counts_had_moved_before_it(order: Order) -> None:
+    lifecycle.advance(order.pk, report("Partial", remains=100))
+    lifecycle.take_counts({order.pk: report("In progress", remains=300)})
+    order.refresh_from_db()
+    again = report("Partial", remains=300)
+    assert order.remains == 300
+    assert lifecycle.moves(order, again)
+    assert lifecycle.advance(order.pk, again).refunded == Decimal("0.75")
+    order.refresh_from_db()
+    assert not lifecycle.moves(order, again)
+
+
+def test_counts_are_taken_for_many_as_for_one(order: Order) -> None:
+    for start_count, remains in ((0, 900), (7, 800), (9, 700)):
+        lifecycle.take_counts({order.pk: report("Pending", start_count=start_count, remains=remains)})
+    order.refresh_from_db()
+    assert (order.start_count, order.remains) == (7, 700)
+    lifecycle.advance(order.pk, report("Canceled"))
+    lifecycle.take_counts({order.pk: report("In progress", remains=1)})
+    order.refresh_from_db()
+    assert order.remains == 700
