@@ -27,6 +27,8 @@ from orders.models import Dispatch
 from orders.settling import settle
 
 logger = logging.getLogger(__name__)
+# The only copy of a reply until it is settled: a crash in between is looked up here (settings.LOGGING).
+answers = logging.getLogger(f"{__name__}.answers")
 
 # Set when the process is asked to stop: claim no more, finish what is in flight, settle it.
 stopping = threading.Event()
@@ -138,8 +140,7 @@ def finished(in_flight: dict[Future[Added | Exception], Flight]) -> dict[Claim, 
         done |= wait(waiting, timeout=GATHER_SECONDS).done
     outcomes = {in_flight.pop(future).claim: future.result() for future in done}
     for claim, outcome in outcomes.items():
-        # The only copy of a reply until it is settled: a crash in between is looked up here.
-        logger.info("dispatch %s attempt %s: %s", claim.dispatch_id, claim.attempt, outcome)
+        answers.info("dispatch %s attempt %s: %s", claim.dispatch_id, claim.attempt, outcome)
     return outcomes
 
 

@@ -185,6 +185,8 @@ STORAGES = {
 SECURE_SSL_REDIRECT = HTTPS_ONLY
 SECURE_REDIRECT_EXEMPT = [r"^api/v2", r"^health"]  # a redirected POST comes back as a GET (PROTOCOL 1.1)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_PROXY", default=False) else None
+# Whether subdomains are all served by TLS, and whether browsers may be told for ever, is for the domain's owner to say.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS_ONLY else 0
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS_ONLY
 CONTENT_SECURITY_POLICY = {
@@ -230,8 +232,22 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
+        # What providers answered: where a worker died between an answer and its settling, this is the only copy.
+        "answers": {
+            "class": "logging.FileHandler",
+            "filename": VAR_DIR / "answers.log",
+            "delay": True,
+            "formatter": "line",
+        }
+        if EMBEDDED
+        else {"class": "logging.StreamHandler", "formatter": "line"},
+    },
     # It warns of every retry; how a call ended is said by whoever made it.
-    "loggers": {"urllib3": {"level": "ERROR"}},
+    "loggers": {
+        "urllib3": {"level": "ERROR"},
+        "orders.forwarding.answers": {"handlers": ["answers"], "level": "INFO", "propagate": False},
+    },
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="WARNING" if TESTING else "INFO")},
 }

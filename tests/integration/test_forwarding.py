@@ -90,3 +90,18 @@ def test_while_one_lane_hangs_the_others_go_on(
     assert forwarding.due_providers() == []
     forward_beside.join()
     assert first.dispatches.get().state == State.SENT
+
+
+def test_an_answer_is_logged_before_it_is_settled(
+    funded: User, service: Service, place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    order = place(funded, service)
+    caplog.set_level("INFO", logger=forwarding.answers.name)
+    forwarding.answers.addHandler(caplog.handler)
+    try:
+        forwarding.forward_all()
+    finally:
+        forwarding.answers.removeHandler(caplog.handler)
+    dispatch = order.dispatches.get()
+    assert f"dispatch {dispatch.pk} attempt 1" in caplog.text
+    assert dispatch.remote_id in caplog.text
