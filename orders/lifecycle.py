@@ -7,6 +7,7 @@ status that caused it, cumulatively, and never beyond the charge; the same repor
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -85,7 +86,7 @@ def counts(order: Order, report: Report) -> bool:
 
 def take_counts(reports: Mapping[int, Report]) -> None:
     """Write what reports say besides the status, for many orders in one statement, as `advance` does for one."""
-    rows = {
+    rows: dict[str, Any] = {
         "orders": list(reports),
         "start_counts": [report.start_count for report in reports.values()],
         "remains": [report.remains for report in reports.values()],
