@@ -8,7 +8,6 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -45,7 +44,5 @@ def pytest_unconfigure() -> None:
         return
     var_dir = Path(os.environ["VAR_DIR"])
     embedded.leave(var_dir)
-    end = time.monotonic() + 30
-    while embedded.is_kept(var_dir) and time.monotonic() < end:
-        time.sleep(0.05)
+    embedded.wait_for_end(var_dir)
     shutil.rmtree(var_dir, ignore_errors=True)

@@ -23,19 +23,29 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 _deadline: ContextVar[float] = ContextVar("deadline")
+_read_seconds: ContextVar[float] = ContextVar("read_seconds")
 
 # What getaddrinfo gives: family, type, protocol, canonical name, address.
 Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
 
 
 @contextmanager
-def deadline(seconds: float) -> Iterator[None]:
-    """Give everything that these sockets do inside the block this many seconds together."""
-    token = _deadline.set(time.monotonic() + seconds)
+def deadline(connect: float, read: float) -> Iterator[None]:
+    """Give everything that these sockets do inside the block connect + read seconds together.
+
+    What a connection did not need to open is not added to the wait for its answer: once open, `read` is left.
+    """
+    tokens = _deadline.set(time.monotonic() + connect + read), _read_seconds.set(read)
     try:
         yield
     finally:
-        _deadline.reset(token)
+        _deadline.reset(tokens[0])
+        _read_seconds.reset(tokens[1])
+
+
+def begin_reading() -> None:
+    """Leave the running call its read seconds from now on, and never more than it had."""
+    _deadline.set(min(_deadline.get(), time.monotonic() + _read_seconds.get()))
 
 
 def seconds_left() -> float:
@@ -88,13 +98,15 @@ def _connect(connection: HTTPConnection, host: str) -> socket.socket:
     try:
         ends = time.monotonic() + min(float(connection.timeout or 0), seconds_left())
         addresses = _look_up(host, connection.port, ends - time.monotonic())
-        return _open_first(addresses, ends, connection.socket_options or [])
+        opened = _open_first(addresses, ends, connection.socket_options or [])
     except TimeoutError as error:
         raise ConnectTimeoutError(connection, "The connection could not be made in time") from error
     except socket.gaierror as error:
         raise NameResolutionError(host, connection, error) from error
     except (OSError, UnicodeError) as error:
         raise NewConnectionError(connection, f"The connection could not be made: {error}") from error
+    begin_reading()
+    return opened
 
 
 def _open_first(addresses: Sequence[Address], ends: float, options: Any) -> socket.socket:

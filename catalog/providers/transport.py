@@ -115,7 +115,7 @@ def _exchange(adapter: _Adapter, request: requests.PreparedRequest, *, connect: 
     body = bytearray()
     trouble = detail = ""
     try:
-        with sockets.deadline(connect + read):
+        with sockets.deadline(connect, read):
             response = adapter.send(request, stream=True, timeout=(connect, connect + read))
             try:
                 status, headers = response.status_code, response.headers

@@ -143,6 +143,13 @@ def test_trap_8_an_answer_that_dribbles_is_cut_off_at_the_deadline(upstream: Ups
     assert 0.4 < time.monotonic() - began < 1.5
 
 
+def test_a_long_connect_time_out_does_not_prolong_the_wait_for_an_answer(upstream: Upstream) -> None:
+    drip(upstream, b"", b"", pause=0.05)
+    began = time.monotonic()
+    assert unclear(upstream.client(seconds=0.4, connect=30)).reason == "timeout"
+    assert 0.4 < time.monotonic() - began < 1.5
+
+
 @pytest.mark.usefixtures("trusted")
 def test_trap_8_holds_over_tls(tls_upstream: Upstream) -> None:
     drip(tls_upstream, *DRIPS["body"][:2], pause=0.05)
