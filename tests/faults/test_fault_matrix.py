@@ -351,3 +351,48 @@ def test_a_doubtful_order_is_never_given_up(bench: Bench) -> None:
     bench.forward()
     assert bench.dispatch(order).state == State.QUEUED
     assert_charged(order)
+
+
+def make_dear(bench: Bench) -> None:
+    remote = bench.service.routes.order_by("position")[0].provider_service
+    remote.rate *= 100
+    remote.save()
+
+
+def pause_by_staff(bench: Bench) -> None:
+    until = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
+    Provider.objects.filter(pk=bench.provider.pk).update(paused_until=until, pause_reason=Provider.Pause.STAFF)
+
+
+@pytest.mark.parametrize("obstacle", [make_dear, pause_by_staff])
+def test_what_stands_in_the_way_sends_an_order_to_the_next_route(
+    bench: Bench, obstacle: Callable[[Bench], None]
+) -> None:
+    Service.objects.update(loss_policy=Service.LossPolicy.NEXT_ROUTE)
+    with serving(Sandbox(pace=0)) as url:
+        other = add_route(bench.service, url)
+        order = bench.order()
+        obstacle(bench)
+        bench.forward()
+        bench.forward()
+    assert bench.dispatch(order).provider == other
+    assert bench.dispatch(order).state == State.SENT
+
+
+@pytest.mark.parametrize("obstacle", [make_dear, pause_by_staff])
+def test_what_stands_in_the_way_holds_an_order_that_was_in_doubt(
+    bench: Bench, obstacle: Callable[[Bench], None]
+) -> None:
+    Service.objects.update(loss_policy=Service.LossPolicy.NEXT_ROUTE)
+    bench.sandbox.misbehave("add", "reset")
+    with serving(Sandbox(pace=0)) as url:
+        add_route(bench.service, url)
+        order = bench.order()
+        bench.forward()
+        Dispatch.objects.update(state=State.QUEUED, due_at=order.created_at)
+        obstacle(bench)
+        bench.forward()
+        bench.forward()
+    dispatch = bench.dispatch(order)
+    assert (dispatch.state, dispatch.provider, dispatch.doubtful) == (State.HELD, bench.provider, True)
+    assert_charged(order)

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import connection, connections, transaction
 
@@ -21,7 +22,7 @@ from orders import claiming, forwarding, lifecycle, placing, resolving, settling
 from orders.forms import OrderRequest
 from orders.models import Dispatch, Order
 from tests.conftest import Fund, Place
-from tests.processes import wait_for
+from tests.processes import database_url, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 State = Dispatch.State
@@ -268,3 +269,21 @@ def test_a_customer_who_buys_waits_for_no_lock_of_a_status_update(
         done.set()
         thread.join()
     assert Order.objects.count() == 2
+
+
+def test_a_dispatch_that_is_being_decided_elsewhere_is_passed_over(
+    customer: User, service: Service, provider: Provider, fund: Fund, place: Place
+) -> None:
+    """Whoever holds a dispatch's row, a person who cancels it say, is neither waited for nor overtaken."""
+    fund(customer, "100")
+    decided, other = place(customer, service), place(customer, service)
+    with psycopg.connect(database_url()) as session:
+        session.execute("SELECT 1 FROM orders_dispatch WHERE order_id = %s FOR UPDATE", [decided.pk])
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '2s'")
+        claims = claiming.claim_next(provider.pk, 8) or []
+        assert [claim.order_id for claim in claims] == [other.pk]
+    claims = claiming.claim_next(provider.pk, 8) or []
+    assert [claim.order_id for claim in claims] == [decided.pk]
+    with connection.cursor() as cursor:
+        cursor.execute("RESET lock_timeout")
