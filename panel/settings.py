@@ -190,7 +190,10 @@ STORAGES = {
 
 SECURE_SSL_REDIRECT = HTTPS_ONLY
 SECURE_REDIRECT_EXEMPT = [r"^api/v2", r"^health"]  # a redirected POST comes back as a GET (PROTOCOL 1.1)
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_PROXY", default=False) else None
+BEHIND_PROXY = env.bool("BEHIND_PROXY", default=False)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None
+# Without it all visitors would share the proxy's address, and with it one limit on wrong passwords.
+ALLAUTH_TRUSTED_PROXY_COUNT = int(BEHIND_PROXY)
 # Whether subdomains are all served by TLS, and whether browsers may be told for ever, is for the domain's owner to say.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS_ONLY else 0
