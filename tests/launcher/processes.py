@@ -80,8 +80,8 @@ def using(
     try:
         yield process
     finally:
-        if process.popen.poll() is None:
-            process.finish()
+        # Also where the test has killed it: its pipes are to be closed here, not by whoever collects garbage.
+        process.finish()
 
 
 def ask(var_dir: Path, statement: str = "select 1", *, python: str = sys.executable, user: int | None = None) -> str:
