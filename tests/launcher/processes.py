@@ -108,7 +108,7 @@ def keepers(var_dir: Path) -> list[psutil.Process]:
 
 def servers(var_dir: Path, name: str) -> list[psutil.Process]:
     """Return the servers of a name that a keeper of this VAR_DIR started, not their own children."""
-    return [child for keeper in keepers(var_dir) for child in keeper.children() if child.name().startswith(name)]
+    return [child for keeper in keepers(var_dir) for child in children_of(keeper) if name_of(child).startswith(name)]
 
 
 def living(var_dir: Path) -> list[psutil.Process]:
@@ -144,7 +144,24 @@ def _belongs(process: psutil.Process, folders: list[str]) -> bool:
     return any(folder in place for place in places for folder in folders)
 
 
+def children_of(process: psutil.Process) -> list[psutil.Process]:
+    """Return a process's children; none when it ended meanwhile."""
+    try:
+        return process.children()
+    except psutil.NoSuchProcess:
+        return []
+
+
+def name_of(process: psutil.Process) -> str:
+    """Return a process's name; empty when it ended meanwhile."""
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:
+        return ""
+
+
 def command_of(process: psutil.Process) -> list[str]:
+    """Return a process's command line; empty when it ended meanwhile, or is a zombie."""
     try:
         return process.cmdline()
     except psutil.NoSuchProcess:

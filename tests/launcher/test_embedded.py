@@ -21,6 +21,7 @@ from tests.launcher.processes import (
     Process,
     apart,
     ask,
+    command_of,
     environment,
     keepers,
     living,
@@ -169,7 +170,7 @@ def test_other_people_of_the_machine_are_kept_out(var_dir: Path) -> None:
             psycopg.connect(database_url.replace(password, "guess"))
         with redis.Redis.from_url(redis_url.replace(password, "guess")) as stranger, pytest.raises(redis.RedisError):
             stranger.ping()
-        assert not [other for other in psutil.process_iter() if password in " ".join(other.cmdline())]
+        assert not [other for other in psutil.process_iter() if password in " ".join(command_of(other))]
         private = [file for file in var_dir.iterdir() if file.is_file() and password in file.read_text()]
         assert {stat.S_IMODE(file.stat().st_mode) for file in private} == {0o600}
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.launcher.processes import ROOT, command_of, environment, keepers, living, servers, wait_for
+from tests.launcher.processes import ROOT, children_of, command_of, environment, keepers, living, servers, wait_for
 
 PARTS = ("web", "web worker", "worker_forward", "worker_default", "beat", "sandbox", "keeper", "postgres", "valkey")
 
@@ -60,7 +60,7 @@ class Panel:
 
     def processes(self, word: str) -> list[psutil.Process]:
         """Return the children that have a word on their command line."""
-        children = psutil.Process(self.popen.pid).children()
+        children = children_of(psutil.Process(self.popen.pid))
         return [child for child in children if word in command_of(child)]
 
     def part(self, name: str) -> list[psutil.Process]:
@@ -70,7 +70,7 @@ class Panel:
         if name == "keeper":
             return keepers(self.var_dir)
         if name == "web worker":
-            return [child for web in self.part("web") for child in web.children()]
+            return [child for web in self.part("web") for child in children_of(web)]
         words = {
             "web": "wsgi",
             "worker_forward": "forward@%h",
