@@ -31,10 +31,11 @@ def park(dispatch: Dispatch, reason: str, evidence: str = "") -> None:
     """Make a dispatch UNCLEAR, and doubtful for ever. The caller writes the event."""
     dispatch.state = State.UNCLEAR
     dispatch.due_at = None
+    dispatch.hold = ""
     dispatch.doubtful = True
     dispatch.reason = reason[:300]
     dispatch.evidence = "\n\n".join(filter(None, [dispatch.evidence, evidence]))[-8192:]
-    dispatch.save(update_fields=["state", "due_at", "doubtful", "reason", "evidence"])
+    dispatch.save(update_fields=["state", "due_at", "hold", "doubtful", "reason", "evidence"])
 
 
 def hold(dispatch: Dispatch, why: Dispatch.Hold, reason: str) -> None:

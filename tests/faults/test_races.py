@@ -287,3 +287,16 @@ def test_a_dispatch_that_is_being_decided_elsewhere_is_passed_over(
     assert [claim.order_id for claim in claims] == [decided.pk]
     with connection.cursor() as cursor:
         cursor.execute("RESET lock_timeout")
+
+
+def test_an_id_that_another_order_has_makes_even_a_held_dispatch_unclear(
+    customer: User, service: Service, provider: Provider, fund: Fund, place: Place
+) -> None:
+    fund(customer, "100")
+    place(customer, service)
+    settling.settle({claim_one(provider): Added("70001", None, "")})
+    order = place(customer, service)
+    claim = claim_one(provider)
+    order.dispatches.update(state=State.HELD, due_at=None, hold=Dispatch.Hold.LOSS)
+    settling.settle({claim: Added("70001", None, "")})
+    assert order.dispatches.get().state == State.UNCLEAR
