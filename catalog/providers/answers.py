@@ -66,7 +66,9 @@ class Answer:
     def item_error(self, text: str) -> ItemError:
         """Return the error of one id inside this answer."""
         refusal = classify(text, self.action, self.own)
-        return ItemError(self.redact.text(text), refusal.condition if refusal else "unknown")
+        if refusal is None:
+            return ItemError(self.redact.text(text), "unknown")
+        return ItemError(self.redact.text(text), refusal.condition, refusal.refusal_class)
 
     def unavailable(self, reason: Reason, text: str) -> Unavailable:
         """Return the error for a call that was surely not carried out."""

@@ -1,4 +1,4 @@
-"""The upstream client: one provider, ten actions, three ways to fail (errors.py). Plain Python and `requests`.
+"""The upstream client: one provider, eleven actions, three ways to fail (errors.py). Plain Python and `requests`.
 
 Commands go out on connections of their own and are never sent twice; reads keep theirs. Several threads may use one
 client.
@@ -6,8 +6,9 @@ client.
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, TypeVar
+from zoneinfo import ZoneInfo
 
-from catalog.providers import batches, catalogue, order_replies
+from catalog.providers import batches, catalogue, order_replies, recent
 from catalog.providers.answers import Answer, failed_read, judge_command, read_answer, refused_read
 from catalog.providers.asking import ABOUT_ONE_ID, REFILL_NAMES, OneForMany, Question, read_news
 from catalog.providers.connection import Connection
@@ -24,6 +25,7 @@ from catalog.providers.replies import (
     ProductCatalogue,
     ProductReport,
     ProductResult,
+    RecentOrder,
     RefillAccepted,
     RefillReport,
     StatusReport,
@@ -73,7 +75,7 @@ class Client:
         """Read the delivered lines of a product order: secrets."""
         answer = self._send("result_product", {"order": order_id}, times=0.5)
         if answer.error is not None and answer.refusal is not None and answer.refusal.condition in ABOUT_ONE_ID:
-            return ItemError(self._redact.text(answer.error), answer.refusal.condition)
+            return answer.item_error(answer.error)
         return self._readable(answer, order_replies.result)
 
     def add(self, params: Mapping[str, str], *, idempotency_key: str = "") -> Added:
@@ -88,10 +90,25 @@ class Client:
         """Place a product order, as `add` does; `params` are product, quantity and require."""
         return self._place("add_product_order", params, idempotency_key)
 
-    def status(self, order_ids: Sequence[str]) -> dict[str, StatusReport | ItemError]:
+    def recent_orders(self, limit: int = 100) -> tuple[RecentOrder, ...]:
+        """Read the provider's list of our latest orders (PROTOCOL 1.4); it may be longer or shorter than `limit`.
+
+        Raises Rejected where the provider has no such action.
+        """
+        dialect = self.connection.dialect
+        if dialect.list_orders == "none":
+            raise Rejected("This provider does not list orders", condition="list_not_supported")
+        zone = ZoneInfo(dialect.time_zone) if dialect.time_zone else None
+        cap = dialect.max_body_mb * MEGABYTE
+        return self._read(
+            dialect.list_orders, {"limit": str(limit)}, lambda value: recent.orders(value, zone), times=1, cap=cap
+        )
+
+    def status(self, order_ids: Sequence[str], *, singly: bool = False) -> dict[str, StatusReport | ItemError]:
         """Read the news about orders; an id that the answer leaves out is left out here as well.
 
-        When a later call of several fails, what the earlier ones said is returned. Half the read time-out for each.
+        `singly` asks about each in a call of its own, whatever the dialect allows. When a later call of several fails,
+        what the earlier ones said is returned. Half the read time-out for each.
         """
         dialect = self.connection.dialect
         numeric = dialect.numeric_status_map
@@ -99,9 +116,8 @@ class Client:
         def reader(_: str, item: Any, refuse: Refuse) -> StatusReport | ItemError | None:
             return order_replies.status_item(numeric, item, refuse)
 
-        return self._ask(
-            order_ids, Question("status", reader, dialect.status_id_param, many_action=dialect.batch_action)
-        )
+        question = Question("status", reader, dialect.status_id_param, many_action=dialect.batch_action)
+        return self._ask(order_ids, question, size=1 if singly else 0)
 
     def product_order_status(self, order_ids: Sequence[str]) -> dict[str, ProductReport | ItemError]:
         """Read the news about product orders; as `status`."""

@@ -1,9 +1,10 @@
 """How providers differ, as data: the switches of PROTOCOL 10 and the presets for the known families."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
+from zoneinfo import ZoneInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,10 @@ class Dialect:
     batch_size: int = 100
     batch_action: str = "status"
     status_id_param: str = "order"
+    # The action that lists our latest orders; "none" = there is none.
     list_orders: str = "none"
+    # The IANA name of the zone in which times without an offset are written; empty = unknown, and so are those times.
+    time_zone: str = ""
     # The parameter of `add` that makes a second sending harmless; empty = there is none.
     idempotency_param: str = ""
     charge_semantics: str = "unknown"
@@ -99,10 +103,30 @@ def _fits(flag: str, value: Any, default: Any) -> bool:
         return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
     if not isinstance(value, str):
         return False
-    if flag == "key_in":
-        return value in HEADERS or (value.startswith("body:") and len(value) > len("body:"))
+    if flag in CHECKS:
+        return CHECKS[flag](value)
     return flag not in CHOICES or value in CHOICES[flag]
 
 
+def _is_place_of_key(value: str) -> bool:
+    return value in HEADERS or (value.startswith("body:") and len(value) > len("body:"))
+
+
+def _is_time_zone(name: str) -> bool:
+    if not name:
+        return True
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        # A path that leads out of theirs is a ValueError, and a folder an OSError where zones come from tzdata's wheel.
+        return False
+    return True
+
+
+CHECKS: Mapping[str, Callable[[str], bool]] = MappingProxyType({"key_in": _is_place_of_key, "time_zone": _is_time_zone})
+
+
 def _allowed(flag: str) -> str:
+    if flag == "time_zone":
+        return "; known: the names of the IANA time zones, such as Europe/Berlin"
     return f"; known: {', '.join(sorted(CHOICES[flag]))}" if flag in CHOICES else ""

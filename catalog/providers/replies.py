@@ -1,5 +1,6 @@
 """What a provider answered, read: typed, bounded, without the key."""
 
+import datetime
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -17,9 +18,9 @@ class Added:
 class StatusReport:
     """News about one order.
 
-    `status` is canonical (Pending, Processing, In progress, Completed, Partial, Canceled; Failed and Paused for staff
-    to look at) and None for an unknown word, which `word` keeps. `children` are the orders of a drip-feed or
-    subscription.
+    `status` is canonical (Pending, Processing, In progress, Completed, Partial, Canceled; Expired, the end of a
+    subscription whose time is over; Failed and Paused for staff to look at) and None for an unknown word, which `word`
+    keeps. `children` are the orders of a drip-feed or subscription.
     """
 
     status: str | None
@@ -35,10 +36,29 @@ class StatusReport:
 
 @dataclass(frozen=True, slots=True)
 class ItemError:
-    """One id's own error: news about that id, never about the call; `condition` is "unknown" for a text not classed."""
+    """One id's own error: news about that id, never about the call.
+
+    `condition` is "unknown" and `refusal_class` (refusals.CLASSES) empty for a text that nobody has classed.
+    """
 
     text: str
     condition: str
+    refusal_class: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecentOrder:
+    """One row of the provider's own list of our orders, newest or oldest first as it likes.
+
+    `service` and `link` are as it writes them, empty where it does not: a link may come back escaped. `created_at` is
+    in UTC, and None where it is missing or cannot be placed in a time zone.
+    """
+
+    order_id: str
+    service: str
+    link: str
+    quantity: int | None
+    created_at: datetime.datetime | None
 
 
 @dataclass(frozen=True, slots=True)

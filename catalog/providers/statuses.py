@@ -9,6 +9,8 @@ IN_PROGRESS = "In progress"
 COMPLETED = "Completed"
 PARTIAL = "Partial"
 CANCELED = "Canceled"
+# The end of a subscription whose time is over; no word of an order of its own.
+EXPIRED = "Expired"
 # Not words of the wire: what staff must look at. A provider's Fail may still go on, so it moves no money.
 FAILED = "Failed"
 PAUSED = "Paused"
@@ -25,6 +27,7 @@ ORDER_WORDS: Mapping[str, str] = {
     **dict.fromkeys(("partial", "partially completed"), PARTIAL),
     **dict.fromkeys(("canceled", "cancelled", "cancel", "canelled", "canscelled"), CANCELED),
     **dict.fromkeys(("refunded", "refund", "refunds", "cancelled/refunded"), CANCELED),
+    "expired": EXPIRED,
     **dict.fromkeys(("fail", "failed", "error", "suspended"), FAILED),
     **dict.fromkeys(("paused", "holding", "on hold"), PAUSED),
 }

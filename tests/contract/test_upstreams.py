@@ -132,3 +132,59 @@ def test_a_wrong_key_is_said_so(reach: Reach, call: str) -> None:
         getattr(client, call)()
     assert isinstance(refused.value, Unavailable)
     assert refused.value.reason == "key"
+
+
+@pytest.fixture
+def accented(sandbox: Sandbox) -> Iterator[Client]:
+    """A client of a sandbox with the habits that our own API does not have."""
+    sandbox.configure(remembers_keys=True, lists_orders=True)
+    flags = {"list_orders": "orders", "idempotency_param": "request_id"}
+    with Client(Connection(sandbox.url, sandbox.key, dialect("perfectpanel", flags))) as client:
+        yield client
+
+
+def test_the_latest_orders_are_listed_with_all_that_tells_them_apart(accented: Client, sandbox: Sandbox) -> None:
+    row = find(accented, "Default")
+    ids = [accented.add(params(row) | {"link": f"https://example.org/{n}?a=1&b=%20"}).order_id for n in range(3)]
+    newest, second = accented.recent_orders(limit=2)
+    assert [newest.order_id, second.order_id] == [ids[2], ids[1]]
+    assert (newest.service, newest.link, newest.quantity) == (row.service, "https://example.org/2?a=1&b=%20", row.min)
+    assert newest.created_at is not None
+    assert abs(newest.created_at.timestamp() - sandbox.orders[ids[2]].created) < 1
+
+
+def test_an_order_sent_twice_with_one_key_is_one_order(accented: Client) -> None:
+    row = find(accented, "Default")
+    first = accented.add(params(row), idempotency_key="a")
+    left = accented.balance().amount
+    assert accented.add(params(row), idempotency_key="a").order_id == first.order_id
+    assert accented.balance().amount == left
+    assert accented.add(params(row), idempotency_key="b").order_id != first.order_id
+
+
+def test_a_drip_feed_is_followed_by_its_runs(accented: Client, sandbox: Sandbox) -> None:
+    row = next(row for row in accented.services().rows if row.type == "Default" and row.dripfeed)
+    parent = accented.add(params(row) | {"runs": "3", "interval": "10"}).order_id
+    run = sandbox.add_child(parent)
+    sandbox.set_order(run, status="Completed", remains=0)
+    news = accented.status([parent, run])
+    report, part = news[parent], news[run]
+    assert isinstance(report, StatusReport)
+    assert (report.status, report.runs, report.children, report.remains) == ("Pending", 1, (run,), None)
+    assert isinstance(part, StatusReport)
+    assert (part.status, part.remains, part.children) == ("Completed", 0, ())
+
+
+def test_a_subscription_is_followed_to_its_end_by_its_posts(accented: Client, sandbox: Sandbox) -> None:
+    row = find(accented, "Subscriptions")
+    asked = {"service": row.service, "username": "a.writer", "min": str(row.min), "max": str(row.min)}
+    number = accented.add(asked | {"posts": "3", "delay": "0"}).order_id
+    post = sandbox.add_child(number)
+    words = []
+    for word in ("Active", "Paused", "Expired"):
+        sandbox.set_order(number, status=word, posts=1)
+        report = accented.status([number])[number]
+        assert isinstance(report, StatusReport)
+        assert (report.word, report.posts, report.children) == (word, 1, (post,))
+        words.append(report.status)
+    assert words == ["In progress", "Paused", "Expired"]

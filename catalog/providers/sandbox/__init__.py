@@ -17,17 +17,25 @@ package whole), the others Completed. Money for what was not delivered goes back
 A cancel is fulfilled by the next step: Canceled when nothing is delivered yet, else Partial. Each fourth refill is
 Rejected. With pace 0 nothing moves by itself.
 
+A drip-feed (`add` with two runs or more) and a subscription (service 6) are parents: their runs and posts are orders of
+their own that come one after another, each to the end that its link or number names; #canceled ends the parent before
+the first. `accepted` and the list of recent orders count parents alone, and the parent's charge holds all of the money.
+Habits (habits.py) are what differs between providers: keywords here, options of `run_sandbox`, fields of `configure`.
+
 The control channel: POST /__sandbox__ with a JSON object of `key`, `op` and the fields of the operation, from loopback
 only. It answers `{"result": …}`, or `{"error": …}` with HTTP 400 (bad request) or 403 (bad key, other machine).
 
     op              fields                                  result
     received        action?, count? (true)                  the calls in order of arrival, or their number
-    orders          link?                                   orders by id; amounts as text
-    accepted        link                                    how many orders were taken for it
+    orders          link?                                   orders by id; amounts as text; with a link no runs or posts
+    accepted        link                                    how many orders were taken for it (or for a username)
     balance                                                 the balance as text
     misbehave       action, kind, times?, seconds?, body?, match?    null (the fields of Misbehaviour)
+    misrule         seed, rules {action: {kind: share}}, seconds?, refusals?    null; {} for rules ends it
     behave                                                  null; scripted misbehaviour is forgotten
-    set_order       order, fields {status, remains, start_count, charge}    null
+    configure       any habits                              null
+    set_order       order, fields {status, remains, start_count, charge, runs or posts}    null
+    add_child       parent                                  the id of one more run or post
     set_refill      refill, status                          null
     set_service     service, fields {rate, min, …}          null; an unknown id becomes a new row
     remove_service  service                                 null

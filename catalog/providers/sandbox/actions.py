@@ -1,29 +1,19 @@
 """The actions of the sandbox, answering in the shapes of seed 003_31070e689288a311.txt and the errors of PROTOCOL 4.
 
-One function per action, from parameters to the value that goes over the wire. All of them expect the world's lock.
+One function per action (`add` stands in ordering.py), from parameters to the value that goes over the wire. All of them
+expect the world's lock.
 """
 
-import re
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
-from catalog.providers.sandbox.catalogue import NEEDED_BY_TRAFFIC, TRAFFIC, WEB_TRAFFIC_FIELDS
 from catalog.providers.sandbox.faults import Misbehaviour
-from catalog.providers.sandbox.life import OPEN, SandboxOrder, fragment, rounded
+from catalog.providers.sandbox.life import OPEN, SandboxOrder
+from catalog.providers.sandbox.ordering import RefusedError, add, whole
+from catalog.providers.sandbox.spreading import RUNS
 from catalog.providers.sandbox.world import Sandbox
 
 ID_LIMIT = 100
-LINK_LIMIT = 2048
-REFUSED_BY_FRAGMENT = {
-    "refuse-link": "Invalid link",
-    "refuse-service": "Incorrect service ID",
-    "no-funds": "Not enough funds on balance",
-}
-
-
-class RefusedError(Exception):
-    """The call is refused; the text is what the caller reads."""
 
 
 def handle(world: Sandbox, params: dict[str, str]) -> tuple[Misbehaviour | None, Any]:
@@ -57,81 +47,32 @@ def balance(world: Sandbox, _params: dict[str, str]) -> dict[str, str]:
     return {"balance": f"{world.balance:.5f}", "currency": world.currency}
 
 
-def add(world: Sandbox, params: dict[str, str]) -> dict[str, int]:
-    service = next((row for number, row in world.services.items() if str(number) == params.get("service")), None)
-    if service is None:
-        raise RefusedError("Incorrect service ID")
-    link = params.get("link", "").strip()
-    if not link or len(link) > LINK_LIMIT or re.search(r"[\s\x00-\x1f]", link):
-        raise RefusedError("Invalid link")
-    if fragment(link) in REFUSED_BY_FRAGMENT:
-        raise RefusedError(REFUSED_BY_FRAGMENT[fragment(link)])
-    kind = str(service["type"])
-    comments = [line.strip() for line in re.split(r"\r\n|\r|\n", params.get("comments", "")) if line.strip()]
-    if kind == "Web Traffic":
-        demand_traffic_fields(params)
-    quantity = ordered_quantity(service, params, comments)
-    gross = Decimal(str(service["rate"])) * (1 if kind == "Package" else Decimal(quantity) / 1000)
-    if rounded(gross) > world.balance:
-        raise RefusedError("Not enough funds on balance")
-    order = world.take(
-        service=int(service["service"]),
-        link=link,
-        quantity=quantity,
-        comments=comments,
-        params={name: value for name, value in params.items() if name != "key"},
-        gross=rounded(gross),
-    )
-    return {"order": int(order.id)}
-
-
-def ordered_quantity(service: dict[str, Any], params: dict[str, str], comments: list[str]) -> int:
-    """Count what is ordered, over all runs, within the limits of the service (PROTOCOL 2); raises RefusedError."""
-    if service["type"] == "Package":
-        return 1
-    if service["type"] == "Custom Comments":
-        if not comments:
-            raise RefusedError("Incorrect comments")
-        quantity, runs = len(comments), 1
-    else:
-        quantity = whole(params.get("quantity", ""), "Incorrect quantity")
-        runs = ordered_runs(service, params)
-    if quantity < int(service["min"]):
-        raise RefusedError(f"Quantity less than minimal {service['min']}")
-    if quantity * runs > int(service["max"]):
-        raise RefusedError(f"Quantity more than maximum {service['max']}")
-    return quantity * runs
-
-
-def ordered_runs(service: dict[str, Any], params: dict[str, str]) -> int:
-    """Read runs and interval, which come together or not at all; raises RefusedError."""
-    if not params.get("runs") and not params.get("interval"):
-        return 1
-    if service.get("dripfeed") is False:
-        raise RefusedError("Dripfeed is not supported by this service")
-    runs = whole(params.get("runs", ""), "Incorrect runs")
-    if runs < 2:
-        raise RefusedError("Incorrect runs")
-    if whole(params.get("interval", ""), "Incorrect interval") < 1:
-        raise RefusedError("Incorrect interval")
-    return runs
-
-
-def demand_traffic_fields(params: dict[str, str]) -> None:
-    """Look for what web traffic needs beside link and quantity; raises RefusedError."""
-    needed = (*WEB_TRAFFIC_FIELDS, NEEDED_BY_TRAFFIC.get(params.get(TRAFFIC, ""), TRAFFIC))
-    if params.get(TRAFFIC) not in NEEDED_BY_TRAFFIC or not all(params.get(name, "").strip() for name in needed):
+def orders(world: Sandbox, params: dict[str, str]) -> list[dict[str, Any]]:
+    if not world.habits.lists_orders:
         raise RefusedError("Incorrect request")
+    limit = whole(params.get("limit") or str(ID_LIMIT), "Incorrect request")
+    return [
+        {
+            "order": int(order.id),
+            "service": order.service,
+            "link": order.link,
+            "quantity": order.quantity,
+            "created_at": int(order.created),
+        }
+        for order in world.register.newest(limit)
+    ]
 
 
 def status(world: Sandbox, params: dict[str, str]) -> dict[str, Any]:
     if "orders" in params:
-        return {order_id: nested(status_of, world, order_id) for order_id in ids(params["orders"])}
+        return {order_id: nested(status_of, world, order_id) for order_id in ids(world, params["orders"])}
     return status_of(world, params.get("order", ""))
 
 
-def status_of(world: Sandbox, order_id: str) -> dict[str, str]:
+def status_of(world: Sandbox, order_id: str) -> dict[str, Any]:
     order = find(world, order_id)
+    if order.spread:
+        return status_of_parent(world, order)
     return {
         "charge": f"{order.charge:.5f}",
         "start_count": str(order.start_count),
@@ -141,13 +82,25 @@ def status_of(world: Sandbox, order_id: str) -> dict[str, str]:
     }
 
 
+def status_of_parent(world: Sandbox, order: SandboxOrder) -> dict[str, Any]:
+    parts = [int(part.id) for part in world.register.parts_of(order)]
+    news: dict[str, Any] = {"status": order.status}
+    if order.spread == RUNS:
+        news |= {"charge": f"{order.charge:.5f}", "currency": world.currency}
+    else:
+        news["expiry"] = order.params.get("expiry", "")
+    return {**news, order.spread: order.done, "orders": parts}
+
+
 def refill(world: Sandbox, params: dict[str, str]) -> Any:
-    if "orders" in params:
-        return [
-            {"order": number_if_any(order_id), "refill": nested(refilled, world, order_id)}
-            for order_id in ids(params["orders"])
-        ]
-    return {"refill": str(refilled(world, params.get("order", "")))}
+    if "orders" not in params:
+        return {"refill": str(refilled(world, params.get("order", "")))}
+    answers = {order_id: nested(refilled, world, order_id) for order_id in ids(world, params["orders"])}
+    if world.habits.multi_refill == "scalar":
+        taken = (answer for answer in answers.values() if isinstance(answer, int))
+        first = next(taken, None)
+        return next(iter(answers.values())) if first is None else {"refill": str(first)}
+    return [{"order": number_if_any(order_id), "refill": answer} for order_id, answer in answers.items()]
 
 
 def refilled(world: Sandbox, order_id: str) -> int:
@@ -157,7 +110,7 @@ def refilled(world: Sandbox, order_id: str) -> int:
         raise RefusedError("Refill is disabled for this service")
     if order.status not in ("Completed", "Partial"):
         raise RefusedError("The order is not completed")
-    if any(earlier.order == order.id and earlier.status in OPEN for earlier in world.refills.values()):
+    if any(earlier.status in OPEN for earlier in world.register.refills_of(order)):
         raise RefusedError("The refill task is not completed for this order")
     return int(world.take_refill(order).id)
 
@@ -166,13 +119,13 @@ def refill_status(world: Sandbox, params: dict[str, str]) -> Any:
     if "refills" in params:
         return [
             {"refill": number_if_any(refill_id), "status": nested(refill_status_of, world, refill_id)}
-            for refill_id in ids(params["refills"])
+            for refill_id in ids(world, params["refills"])
         ]
     return {"status": refill_status_of(world, params.get("refill", ""))}
 
 
 def refill_status_of(world: Sandbox, refill_id: str) -> str:
-    found = world.refills.get(refill_id.strip())
+    found = world.register.refills.get(refill_id.strip())
     if found is None:
         raise RefusedError("Refill not found")
     return found.status
@@ -181,7 +134,7 @@ def refill_status_of(world: Sandbox, refill_id: str) -> str:
 def cancel(world: Sandbox, params: dict[str, str]) -> list[dict[str, Any]]:
     return [
         {"order": number_if_any(order_id), "cancel": nested(canceled, world, order_id)}
-        for order_id in ids(params.get("orders", ""))
+        for order_id in ids(world, params.get("orders", ""))
     ]
 
 
@@ -193,31 +146,26 @@ def canceled(world: Sandbox, order_id: str) -> int:
     order.cancel_requested = True
     if order.due is None:
         world.schedule(order)
-    world.save(order)
+    world.register.save(order)
     return 1
 
 
 def find(world: Sandbox, order_id: str) -> SandboxOrder:
     """Find an order by the id that the caller sent; raises RefusedError."""
-    order = world.order(order_id.strip())
+    order = world.register.orders.get(order_id.strip())
     if order is None:
         raise RefusedError("Incorrect order ID")
     return order
 
 
-def ids(text: str) -> list[str]:
-    """Split a comma list into distinct trimmed ids; raises RefusedError when it is empty or too long."""
+def ids(world: Sandbox, text: str) -> list[str]:
+    """Split a comma list into distinct trimmed ids; raises RefusedError when that cannot be or is not done here."""
+    if not world.habits.batches and "," in text:
+        raise RefusedError("Incorrect order ID")
     distinct = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     if not 1 <= len(distinct) <= ID_LIMIT:
         raise RefusedError("Incorrect request")
     return distinct
-
-
-def whole(text: str, error: str) -> int:
-    """Read a whole number without sign or separators; raises RefusedError with the given text."""
-    if not re.fullmatch(r"[0-9]{1,12}", text.strip()):
-        raise RefusedError(error)
-    return int(text)
 
 
 def nested(act: Callable[[Sandbox, str], Any], world: Sandbox, one: str) -> Any:
@@ -236,6 +184,7 @@ def number_if_any(text: str) -> int | str:
 ACTIONS: dict[str, Callable[[Sandbox, dict[str, str]], Any]] = {
     "services": services,
     "add": add,
+    "orders": orders,
     "status": status,
     "balance": balance,
     "refill": refill,

@@ -1,13 +1,16 @@
 """What the sandbox sells: neutral things, written the way real catalogues are.
 
 On purpose the rates differ in precision, the flags in every combination, names carry dashes, quotes and an emoji, one
-row costs nothing, one has a type that nobody knows and two leave `dripfeed` out, so that an import shows what it does.
+row costs nothing, one has a type that nobody knows, one is a subscription and two leave `dripfeed` out, so that an
+import shows what it does.
 """
 
 from typing import Any
 
 VISITS, SMS, CAPTIONS, TRANSLATION = "Website visits", "SMS credits", "Captions & subtitles", "Translation"
 COMMENTS, PACKAGES, MAIL, PHOTOS = "Comments from your list", "Packages", "E-mail checks", "Product photos"
+
+SUBSCRIPTIONS = "Subscriptions"
 
 # service, name, type, category, rate, min, max, refill, cancel, dripfeed (None: the row has no such key)
 ROWS: tuple[tuple[int, str, str, str, str, int, int, bool, bool, bool | None], ...] = (
@@ -16,6 +19,7 @@ ROWS: tuple[tuple[int, str, str, str, str, int, int, bool, bool, bool | None], .
     (3, "Website visits – returning readers", "Default", VISITS, "1.375", 100, 50_000, False, True, True),
     (4, "Banner impressions, run of site", "Default", VISITS, "0.004", 1_000, 10_000_000, False, False, False),
     (5, "Targeted visits by country and device", "Web Traffic", VISITS, "0.35", 100, 1_000_000, False, True, True),
+    (6, "Visits for each new article of an account", SUBSCRIPTIONS, VISITS, "1.25", 10, 5_000, False, True, False),
     (11, "SMS credits – national", "Default", SMS, "11", 10, 50_000, False, False, False),
     (12, "SMS credits – international", "Default", SMS, "48.25", 10, 20_000, False, False, False),
     (13, "SMS credits – “night rate” (22–06 h)", "Default", SMS, "8.6", 100, 50_000, False, True, None),

@@ -1,4 +1,4 @@
-"""The control channel of the sandbox, for tests in other processes; its operations are listed in sandbox.py."""
+"""The control channel of the sandbox, for tests in other processes; sandbox/__init__.py lists its operations."""
 
 import ipaddress
 import json
@@ -38,7 +38,10 @@ def received(world: Sandbox, action: str = "", *, count: bool = False) -> Any:
 
 
 def orders(world: Sandbox, link: str = "") -> dict[str, Any]:
-    return {number: order.record() for number, order in world.orders.items() if link in ("", order.link)}
+    with world.lock:
+        world.advance()
+        listed = {order.id: order for order in world.register.at(link)} if link else world.register.orders
+        return {number: order.record() for number, order in listed.items()}
 
 
 def set_order(world: Sandbox, order: str, fields: dict[str, Any]) -> None:
@@ -59,8 +62,11 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "accepted": Sandbox.accepted,
     "balance": lambda world: f"{world.balance:f}",
     "misbehave": Sandbox.misbehave,
+    "misrule": Sandbox.misrule,
     "behave": Sandbox.behave,
+    "configure": Sandbox.configure,
     "set_order": set_order,
+    "add_child": lambda world, parent: world.add_child(str(parent)),
     "set_refill": set_refill,
     "set_service": set_service,
     "remove_service": Sandbox.remove_service,

@@ -17,7 +17,8 @@ FIRST_REFILL = 501
 STEPS = (("Processing", 0), ("In progress", 250), ("In progress", 500), ("In progress", 750))
 PARTIAL_PER_MILLE = 843
 ENDS = {"completed": "Completed", "partial": "Partial", "canceled": "Canceled", "stuck": "", "fail": "Fail"}
-OPEN = ("Pending", "Processing", "In progress")
+# The last two are words of subscriptions.
+OPEN = ("Pending", "Processing", "In progress", "Active", "Paused")
 HAND_SET = ("status", "remains", "start_count", "charge")
 FIVE_PLACES = Decimal("0.00001")
 
@@ -27,7 +28,8 @@ class SandboxOrder:
     """One order as the upstream knows it; `remains` and `start_count` are numbers unless set to a text by hand.
 
     `gross` is what was taken for it, `charge` what is left of that after the money for the undelivered part went back.
-    `due` is when the next step happens, in the clock's seconds, None for never.
+    `due` is when the next step happens, in the clock's seconds, None for never. An order that comes in parts is
+    `spread` over "runs" or "posts", of which `done` have ended; each part names its `parent`, which holds its money.
     """
 
     id: str
@@ -46,6 +48,10 @@ class SandboxOrder:
     due: float | None = None
     cancel_requested: bool = False
     by_hand: bool = False
+    parent: str = ""
+    spread: str = ""
+    parts: int = 0
+    done: int = 0
 
     @property
     def serial(self) -> int:

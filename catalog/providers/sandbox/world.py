@@ -1,28 +1,30 @@
-"""What the sandbox remembers: services, orders, refills, balance, what arrived, and which misbehaviour is scripted.
+"""What the sandbox knows and does: what it took, what arrived, how it behaves, and what the clock makes of it.
 
 Every public method takes the world's lock, and moves along first what is due by the clock: there is no thread that
 ticks, an order is where the clock says it is whenever somebody looks. What is confirmed is in the state file before.
 """
 
+import dataclasses
 import heapq
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from catalog.providers.sandbox import catalogue, life
+from catalog.providers.sandbox import catalogue, life, spreading
+from catalog.providers.sandbox.conduct import Conduct
 from catalog.providers.sandbox.faults import Misbehaviour
+from catalog.providers.sandbox.habits import Habits
 from catalog.providers.sandbox.life import SandboxOrder, SandboxRefill
+from catalog.providers.sandbox.misrule import Misrule
+from catalog.providers.sandbox.register import Register
 from catalog.providers.sandbox.state import Journal
 
 RECEIVED_LIMIT = 100_000
-# Longer than the 60 seconds that panels wait for an answer by default.
-HANG_SECONDS = 120.0
-FAULT_BY_FRAGMENT = {"hang": "hang", "reset": "reset"}
 
 
 class Sandbox:
@@ -30,7 +32,8 @@ class Sandbox:
 
     `pace` is the seconds that one step of an order's life takes; at 0 orders move only by hand. `state` is a file in
     which orders, ids and balance outlive a restart; where it holds a balance, that counts and not the argument. `clock`
-    gives seconds and must go on over restarts. Raises StateError where the state file cannot be used.
+    gives seconds and must go on over restarts. `habits` are those of Habits. Raises StateError where the state file
+    cannot be used, ValueError and TypeError for habits that are none.
     """
 
     def __init__(  # noqa: PLR0913  keyword-only settings, each with its default
@@ -42,48 +45,61 @@ class Sandbox:
         currency: str = "USD",
         balance: Decimal = Decimal(10000),
         clock: Callable[[], float] = time.time,
+        **habits: Any,
     ) -> None:
         self.key, self.pace, self.currency, self.clock = key, pace, currency, clock
+        self.habits = Habits(**habits)
         # Where it is served, while it is.
         self.url = ""
         self.received: list[dict[str, str]] = []
         self.services = catalogue.services()
         self.lock = threading.RLock()
         self.journal = Journal(state) if state else None
-        self._balance = life.rounded(Decimal(balance))
-        self._orders: dict[str, SandboxOrder] = {}
-        self._refills: dict[str, SandboxRefill] = {}
-        self._misbehaviours: list[Misbehaviour] = []
+        self.register = Register(life.rounded(Decimal(balance)), self.journal)
+        self._conduct = Conduct()
         self._due: list[tuple[float, int, SandboxOrder | SandboxRefill]] = []
         self._ties = itertools.count()
-        self._load()
+        everything: list[SandboxOrder | SandboxRefill] = [
+            *self.register.orders.values(),
+            *self.register.refills.values(),
+        ]
+        for taken in everything:
+            if taken.due is None:
+                self.schedule(taken)
+            elif self.pace > 0:
+                self._plan(taken, taken.due)
 
     @property
     def orders(self) -> dict[str, SandboxOrder]:
-        """Copy the table of all orders by id, oldest first, each moved to where the clock says it is."""
+        """Copy the table of all orders, runs and posts by id, oldest first, each where the clock says it is."""
         with self.lock:
             self.advance()
-            return dict(self._orders)
+            return dict(self.register.orders)
 
     def order(self, order_id: str) -> SandboxOrder | None:
         """Find one order, moved to where the clock says it is."""
         with self.lock:
             self.advance()
-            return self._orders.get(order_id)
+            return self.register.orders.get(order_id)
 
     @property
     def refills(self) -> dict[str, SandboxRefill]:
         """Copy the table of all refills by id."""
         with self.lock:
             self.advance()
-            return dict(self._refills)
+            return dict(self.register.refills)
 
     @property
     def balance(self) -> Decimal:
         """Tell what is left of the money, after everything that is due has been given back."""
         with self.lock:
             self.advance()
-            return self._balance
+            return self.register.balance
+
+    def accepted(self, link: str) -> int:
+        """Count the orders that were taken for a link, or for the account of a subscription."""
+        with self.lock:
+            return len(self.register.at(link))
 
     def receive(self, params: dict[str, str]) -> Misbehaviour | None:
         """Note a call as it arrived and pick the misbehaviour that it meets."""
@@ -91,49 +107,67 @@ class Sandbox:
             self.received.append(params)
             if len(self.received) > RECEIVED_LIMIT:
                 del self.received[: RECEIVED_LIMIT // 10]
-            return self._misbehaviour_for(params)
+            return self._conduct.towards(params, self.habits.calls_per_minute, self.clock())
+
+    def configure(self, **habits: Any) -> None:
+        """Change single habits; raises ValueError and TypeError for habits that are none."""
+        with self.lock:
+            self.habits = dataclasses.replace(self.habits, **habits)
 
     def misbehave(self, action: str, kind: str, **fields: Any) -> None:
         """Script a misbehaviour; the fields are those of Misbehaviour. The oldest that fits a call strikes first."""
         with self.lock:
-            self._misbehaviours.append(Misbehaviour(action, kind, **fields))
+            self._conduct.scripted.append(Misbehaviour(action, kind, **fields))
+
+    def misrule(
+        self,
+        seed: int,
+        rules: Mapping[str, Mapping[str, float]],
+        *,
+        seconds: float = 1.0,
+        refusals: Sequence[str] = (),
+    ) -> None:
+        """Let a share of each action's calls end in misbehaviour, drawn as Misrule says; no rules end it."""
+        with self.lock:
+            self._conduct.misrule = Misrule(seed, rules, seconds=seconds, refusals=refusals)
 
     def behave(self) -> None:
-        """Forget all scripted misbehaviour; calls that hang already go on hanging."""
+        """Forget all scripted misbehaviour; calls that hang already go on hanging, and misrule goes on too."""
         with self.lock:
-            self._misbehaviours.clear()
+            self._conduct.scripted.clear()
 
     def set_order(self, order_id: str, **fields: Any) -> None:
-        """Set status, remains, start_count or charge by hand; the order no longer moves by itself.
+        """Set status, remains, start_count or charge by hand, or runs or posts; the order no longer moves by itself.
 
         A status brings its charge and its refund along, as if the order had got there alone; a charge that is given is
-        only reported, whatever it is, and the balance stays. Raises KeyError for an unknown order, ValueError for
-        an unknown field.
+        only reported, whatever it is, and the balance stays. Completed without runs or posts means all of them. Raises
+        KeyError for an unknown order, ValueError for an unknown field.
         """
-        unknown = set(fields) - set(life.HAND_SET)
-        if unknown:
-            raise ValueError(f"Not to be set on an order: {', '.join(sorted(unknown))}")
         with self.lock:
             self.advance()
-            order = self._orders[str(order_id)]
+            order = self.register.orders[str(order_id)]
+            unknown = set(fields) - {*life.HAND_SET, order.spread}
+            if unknown:
+                raise ValueError(f"Not to be set on this order: {', '.join(sorted(unknown))}")
             order.by_hand, order.due = True, None
             before = order.charge
             order.remains = fields.get("remains", order.remains)
             order.start_count = fields.get("start_count", order.start_count)
-            if "status" in fields:
+            if order.spread:
+                spreading.set_by_hand(order, self.register.parts_of(order), fields)
+            elif "status" in fields:
                 order.finish(fields["status"], order.remains)
             if "charge" in fields:
                 order.charge = Decimal(str(fields["charge"]))
-            else:
-                self._balance += before - order.charge
-            self.save(order)
+                before = order.charge
+            self._settle(order, before, self.clock())
 
     def set_refill(self, refill_id: str, status: str) -> None:
         """Set the status of a refill by hand; it no longer moves by itself. Raises KeyError for an unknown one."""
         with self.lock:
-            refill = self._refills[str(refill_id)]
+            refill = self.register.refills[str(refill_id)]
             refill.status, refill.due, refill.by_hand = status, None, True
-            self.save(refill)
+            self.register.save(refill)
 
     def set_service(self, service: int, **fields: Any) -> None:
         """Change keys of a service's row, or put a new row into the catalogue; lasts until the next start."""
@@ -147,50 +181,45 @@ class Sandbox:
         with self.lock:
             del self.services[service]
 
-    def accepted(self, link: str) -> int:
-        """Count the orders that were taken for a link."""
+    def add_child(self, parent_id: str) -> str:
+        """Start another run or post of an order by hand and tell its id; raises KeyError for an unknown order.
+
+        Raises ValueError for an order that does not come in parts.
+        """
         with self.lock:
-            return sum(order.link == link for order in self._orders.values())
+            self.advance()
+            parent = self.register.orders[str(parent_id)]
+            if not parent.spread:
+                raise ValueError("This order does not come in parts")
+            return self._start_part(parent, self.clock()).id
 
     def take(self, **fields: Any) -> SandboxOrder:
         """Take an order and its money; expects the lock to be held and the money to be there."""
-        now = self.clock()
-        number = str(life.FIRST_ORDER + len(self._orders))
-        order = SandboxOrder(id=number, created=now, charge=fields["gross"], remains=fields["quantity"], **fields)
-        self._orders[order.id] = order
-        self._balance -= order.charge
-        self.schedule(order)
-        self.save(order)
+        order = self._enter_order(self.clock(), fields)
+        self.register.balance -= order.charge
+        self.register.save(order)
         return order
 
     def take_refill(self, order: SandboxOrder) -> SandboxRefill:
         """Take a refill; expects the lock to be held."""
-        refill = SandboxRefill(str(life.FIRST_REFILL + len(self._refills)), order.id, self.clock())
-        self._refills[refill.id] = refill
+        refill = SandboxRefill(self.register.next_refill_id(), order.id, self.clock())
+        self.register.enter(refill)
         self.schedule(refill)
-        self.save(refill)
+        self.register.save(refill)
         return refill
 
-    def schedule(self, moving: SandboxOrder | SandboxRefill) -> None:
-        """Plan the next step one pace from now, where the sandbox has a pace; expects the lock to be held."""
+    def schedule(self, moving: SandboxOrder | SandboxRefill, since: float | None = None) -> None:
+        """Plan the next step a pace from now, or from the time given, where there is a pace; expects the lock."""
         if self.pace > 0 and moving.moves:
-            moving.due = self.clock() + self.pace
-            heapq.heappush(self._due, (moving.due, next(self._ties), moving))
+            self._plan(moving, (self.clock() if since is None else since) + self.pace)
 
     def advance(self) -> None:
         """Make every step that is due, in the order of time; expects the lock to be held."""
         now = self.clock()
         while self._due and self._due[0][0] <= now:
             planned, _, moving = heapq.heappop(self._due)
-            if moving.due != planned:
-                continue
-            before = moving.charge if isinstance(moving, SandboxOrder) else Decimal(0)
-            moving.take_step(self.pace)
-            if isinstance(moving, SandboxOrder):
-                self._balance += before - moving.charge
-            if moving.due is not None:
-                heapq.heappush(self._due, (moving.due, next(self._ties), moving))
-            self.save(moving)
+            if moving.due == planned:
+                self._step(moving, planned)
 
     @contextmanager
     def state_held(self) -> Iterator[None]:
@@ -204,40 +233,56 @@ class Sandbox:
         finally:
             self.journal.release()
 
-    def save(self, changed: SandboxOrder | SandboxRefill) -> None:
-        """Write a change and the balance after it to the state file, if there is one; expects the lock to be held."""
-        if self.journal:
-            self.journal.append({self._kind(changed): changed.record(), "balance": f"{self._balance:f}"})
+    def _step(self, moving: SandboxOrder | SandboxRefill, planned: float) -> None:
+        if isinstance(moving, SandboxRefill):
+            moving.take_step(self.pace)
+            self.register.save(moving)
+        elif moving.spread:
+            self._step_parent(moving, planned)
+        else:
+            before = moving.charge
+            moving.take_step(self.pace)
+            self._settle(moving, before, planned)
+        if moving.due is not None:
+            self._plan(moving, moving.due)
 
-    def _misbehaviour_for(self, params: dict[str, str]) -> Misbehaviour | None:
-        fault = next((fault for fault in self._misbehaviours if fault.strikes(params)), None)
-        if fault:
-            fault.times -= 1
-            return fault
-        by_link = FAULT_BY_FRAGMENT.get(life.fragment(params.get("link", "")))
-        return Misbehaviour("add", by_link, seconds=HANG_SECONDS) if by_link and params.get("action") == "add" else None
+    def _step_parent(self, parent: SandboxOrder, planned: float) -> None:
+        before = parent.charge
+        parts = self.register.parts_of(parent)
+        stopped = spreading.under_way(parts)
+        if spreading.step(parent, parts, planned):
+            self._start_part(parent, planned)
+        for part in stopped:
+            self.register.save(part)
+        self._settle(parent, before, planned)
 
-    def _load(self) -> None:
-        if not self.journal:
-            return
-        for record in self.journal.load():
-            self._balance = Decimal(record.get("balance", self._balance))
-            if "order" in record:
-                order = life.order_from(record["order"])
-                self._orders[order.id] = order
-            elif "refill" in record:
-                refill = SandboxRefill(**record["refill"])
-                self._refills[refill.id] = refill
-        everything: list[SandboxOrder | SandboxRefill] = [*self._orders.values(), *self._refills.values()]
-        self.journal.rewrite(
-            [{self._kind(thing): thing.record()} for thing in everything] + [{"balance": f"{self._balance:f}"}]
-        )
-        for thing in everything:
-            if thing.due is None:
-                self.schedule(thing)
-            elif self.pace > 0:
-                heapq.heappush(self._due, (thing.due, next(self._ties), thing))
+    def _start_part(self, parent: SandboxOrder, now: float) -> SandboxOrder:
+        number = len(self.register.parts_of(parent)) + 1
+        part = self._enter_order(now, {**spreading.next_part(parent, number), "parent": parent.id})
+        self.register.save(part)
+        return part
 
-    @staticmethod
-    def _kind(thing: SandboxOrder | SandboxRefill) -> str:
-        return "order" if isinstance(thing, SandboxOrder) else "refill"
+    def _enter_order(self, now: float, fields: dict[str, Any]) -> SandboxOrder:
+        money = {"charge": fields["gross"], "remains": fields["quantity"]}
+        order = SandboxOrder(id=self.register.next_order_id(), created=now, **money, **fields)
+        self.register.enter(order)
+        self.schedule(order, now)
+        return order
+
+    def _settle(self, order: SandboxOrder, before: Decimal, now: float) -> None:
+        """Move the money that a change brings along, a part's by way of its parent, and write down what changed."""
+        parent = self.register.orders.get(order.parent)
+        if parent is None:
+            self.register.balance += before - order.charge
+        else:
+            before = parent.charge
+            spreading.take_news(parent, self.register.parts_of(parent))
+            self.register.balance += before - parent.charge
+            if order.status in spreading.ENDED:
+                self.schedule(parent, now)
+            self.register.save(parent)
+        self.register.save(order)
+
+    def _plan(self, moving: SandboxOrder | SandboxRefill, due: float) -> None:
+        moving.due = due
+        heapq.heappush(self._due, (due, next(self._ties), moving))

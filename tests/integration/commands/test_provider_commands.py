@@ -97,9 +97,9 @@ def test_a_provider_with_another_currency_needs_an_exchange_rate(sandbox: Sandbo
 
 def test_an_import_counts_and_a_second_one_finds_nothing_new(provider: Provider) -> None:
     first = run("import_services", provider.name.upper())
-    assert first.startswith("added 24, changed 0, unchanged 0, vanished 0, skipped 3\n")
+    assert first.startswith("added 25, changed 0, unchanged 0, vanished 0, skipped 3\n")
     assert "unknown type Telepathy: imported, not on sale: 99" in first
-    assert run("import_services", provider.name) == "added 0, changed 0, unchanged 24, vanished 0, skipped 0\n"
+    assert run("import_services", provider.name) == "added 0, changed 0, unchanged 25, vanished 0, skipped 0\n"
     assert Markup.objects.count() == 0
 
 

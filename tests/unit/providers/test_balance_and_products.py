@@ -13,7 +13,7 @@ from catalog.providers.replies import (
 )
 from tests.unit.providers.upstream import Upstream
 
-GONE = ItemError("Incorrect order ID", "order_unknown")
+GONE = ItemError("Incorrect order ID", "order_unknown", "later")
 
 
 @pytest.mark.parametrize(

@@ -44,11 +44,11 @@ ONE_STATUS = [
     ('{"status":null,"charge":"1"}', told(None, "", charge=Decimal(1))),
     ('{"status":"2","charge":"1"}', told(None, "2", charge=Decimal(1))),
     ('{"status":"Partial","remains":"-2","currency":"usd"}', told("Partial", "Partial", remains=-2, currency="USD")),
-    ('{"error":"Incorrect order ID"}', ItemError("Incorrect order ID", "order_unknown")),
-    ('{"error":"error.incorrect_order_id"}', ItemError("error.incorrect_order_id", "order_unknown")),
-    ('"Incorrect order ID"', ItemError("Incorrect order ID", "order_unknown")),
-    ('{"5":{"error":"Incorrect order ID"}}', ItemError("Incorrect order ID", "order_unknown")),
-    ('{"status":{"error":"Order not found"}}', ItemError("Order not found", "order_unknown")),
+    ('{"error":"Incorrect order ID"}', ItemError("Incorrect order ID", "order_unknown", "later")),
+    ('{"error":"error.incorrect_order_id"}', ItemError("error.incorrect_order_id", "order_unknown", "later")),
+    ('"Incorrect order ID"', ItemError("Incorrect order ID", "order_unknown", "later")),
+    ('{"5":{"error":"Incorrect order ID"}}', ItemError("Incorrect order ID", "order_unknown", "later")),
+    ('{"status":{"error":"Order not found"}}', ItemError("Order not found", "order_unknown", "later")),
 ]
 
 
@@ -86,7 +86,7 @@ def test_numeric_status_codes_are_read_only_where_staff_said_so(upstream: Upstre
         assert client.status(["5"])["5"] == told("Completed", "2", charge=Decimal(1))
 
 
-GONE = ItemError("Incorrect order ID", "order_unknown")
+GONE = ItemError("Incorrect order ID", "order_unknown", "later")
 DONE = told("Completed", "Completed")
 BATCHES: list[tuple[str, dict[str, Any]]] = [
     ('{"1":{"status":"Completed"},"2":"Incorrect order ID"}', {"1": DONE, "2": GONE}),
@@ -182,3 +182,16 @@ def test_the_names_of_a_dialect_are_used(upstream: Upstream) -> None:
         client.status(["1"])
     assert [request.params["action"] for request in upstream.requests] == ["orders", "status"]
     assert upstream.requests[1].params["id"] == "1"
+
+
+def test_orders_can_be_asked_for_singly_whatever_the_dialect_allows(upstream: Upstream) -> None:
+    answer_all(upstream)
+    with upstream.client() as client:
+        assert client.status(["1", "2", "3"], singly=True) == {"1": DONE, "2": DONE, "3": DONE}
+    assert [request.params.get("order") for request in upstream.requests] == ["1", "2", "3"]
+
+
+def test_a_subscription_ends_by_expiry(upstream: Upstream) -> None:
+    upstream.answers('{"status":"Expired","expiry":"31/12/2025","posts":2,"orders":[7,"8"]}')
+    with upstream.client() as client:
+        assert client.status(["5"]) == {"5": told("Expired", "Expired", children=("7", "8"), posts=2)}

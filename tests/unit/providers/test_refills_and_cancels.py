@@ -14,7 +14,7 @@ from catalog.providers.replies import (
 )
 from tests.unit.providers.upstream import Upstream
 
-GONE = ItemError("Incorrect order ID", "order_unknown")
+GONE = ItemError("Incorrect order ID", "order_unknown", "later")
 REFILLS: list[tuple[str, Any]] = [
     ('{"refill":"1"}', RefillAccepted("5", "1")),
     ('{"refill":1}', RefillAccepted("5", "1")),
@@ -24,12 +24,12 @@ REFILLS: list[tuple[str, Any]] = [
     ('{"status":"success"}', RefillAccepted("5", "")),
     ('[{"order":5,"refill":1}]', RefillAccepted("5", "1")),
     ('[{"refill":5,"status":"success"}]', RefillAccepted("5", "5")),
-    ('{"refill":{"error":"Refill not allowed"}}', ItemError("Refill not allowed", "refill_not_supported")),
+    ('{"refill":{"error":"Refill not allowed"}}', ItemError("Refill not allowed", "refill_not_supported", "final")),
     (
         '{"error":"Refill is disabled for this service"}',
-        ItemError("Refill is disabled for this service", "refill_not_supported"),
+        ItemError("Refill is disabled for this service", "refill_not_supported", "final"),
     ),
-    ('{"error":"Refill not allowed yet."}', ItemError("Refill not allowed yet.", "refill_too_early")),
+    ('{"error":"Refill not allowed yet."}', ItemError("Refill not allowed yet.", "refill_too_early", "later")),
     ('[{"order":5,"error":"Incorrect order ID"}]', GONE),
     ('[{"refill":5,"status":{"error":"Incorrect order ID"}}]', GONE),
     ('{"error":"Only on Sundays"}', ItemError("Only on Sundays", "unknown")),
@@ -69,9 +69,9 @@ REFILL_NEWS: list[tuple[str, Any]] = [
     ('{"5":"In progress"}', RefillReport("5", "In progress", "In progress")),
     ('{"status":"Not found"}', RefillReport("5", "Error", "Not found")),
     ('{"status":"Dancing"}', RefillReport("5", None, "Dancing")),
-    ('{"status":{"error":"Refill not found"}}', ItemError("Refill not found", "refill_unknown")),
-    ('{"error":"Incorrect refill ID"}', ItemError("Incorrect refill ID", "refill_unknown")),
-    ('[{"refill":5,"error":"Refill not found"}]', ItemError("Refill not found", "refill_unknown")),
+    ('{"status":{"error":"Refill not found"}}', ItemError("Refill not found", "refill_unknown", "final")),
+    ('{"error":"Incorrect refill ID"}', ItemError("Incorrect refill ID", "refill_unknown", "final")),
+    ('[{"refill":5,"error":"Refill not found"}]', ItemError("Refill not found", "refill_unknown", "final")),
 ]
 
 
@@ -90,13 +90,13 @@ CANCELS: list[tuple[str, Any]] = [
     ('{"cancel":45}', CancelAccepted("5")),
     ('{"success":"Cancel requested"}', CancelAccepted("5")),
     ('{"5":{"cancel":"requested"}}', CancelAccepted("5")),
-    ('{"5":{"error":"Cannot cancel"}}', ItemError("Cannot cancel", "cancel_refused")),
+    ('{"5":{"error":"Cannot cancel"}}', ItemError("Cannot cancel", "cancel_refused", "final")),
     (
         '[{"order":5,"cancel":{"error":"error.incorrect_order_id"}}]',
-        ItemError("error.incorrect_order_id", "order_unknown"),
+        ItemError("error.incorrect_order_id", "order_unknown", "later"),
     ),
-    ('[{"order":5,"error":"Cancel not allowed"}]', ItemError("Cancel not allowed", "cancel_refused")),
-    ('{"error":"Order cannot be cancelled"}', ItemError("Order cannot be cancelled", "cancel_refused")),
+    ('[{"order":5,"error":"Cancel not allowed"}]', ItemError("Cancel not allowed", "cancel_refused", "final")),
+    ('{"error":"Order cannot be cancelled"}', ItemError("Order cannot be cancelled", "cancel_refused", "final")),
 ]
 
 

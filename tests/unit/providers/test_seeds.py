@@ -65,12 +65,12 @@ PANEL_SERVICES = (
 )
 ONE_DG_STATUSES = {
     "123": report("Partial", "0.27819", 3572, 157),
-    "456": ItemError("Incorrect order ID", "order_unknown"),
+    "456": ItemError("Incorrect order ID", "order_unknown", "later"),
     "789": report("In progress", "1.44219", 234, 10),
 }
 PANEL_STATUSES = {
     "1": report("Partial", "0.27819", 3572, 157, "USD"),
-    "10": ItemError("Incorrect order ID", "order_unknown"),
+    "10": ItemError("Incorrect order ID", "order_unknown", "later"),
     "100": report("In progress", "1.44219", 234, 10, "USD"),
 }
 PRODUCTS = (
@@ -115,7 +115,7 @@ DELIVERED = ProductReport("Completed", "Completed", Decimal("7.5"), None, "", TO
 HALF_DELIVERED = ProductReport("Partial", "Partial", Decimal(6), 3, "", TOKEN_2)
 PRODUCT_ORDERS = {
     "123": DELIVERED,
-    "456": ItemError("Incorrect order ID", "order_unknown"),
+    "456": ItemError("Incorrect order ID", "order_unknown", "later"),
     "789": ProductReport("Canceled", "Canceled", Decimal(0), None, "Out of stock", ""),
 }
 LINES = ("abc@gmail | 2 | 3", "abc1@gmail | 2 | 3", "abc2@gmail | 2 | 3")
@@ -125,14 +125,14 @@ def refills(text: str) -> dict[str, Any]:
     return {
         "1": RefillReport("1", "Completed", "Completed"),
         "2": RefillReport("2", "Rejected", "Rejected"),
-        "3": ItemError(text, "refill_unknown"),
+        "3": ItemError(text, "refill_unknown", "final"),
     }
 
 
 REFILLED = {
     "1": RefillAccepted("1", "1"),
     "2": RefillAccepted("2", "2"),
-    "3": ItemError("Incorrect order ID", "order_unknown"),
+    "3": ItemError("Incorrect order ID", "order_unknown", "later"),
 }
 
 # What is called with what for the part of a file's name behind the seed's number.
@@ -183,7 +183,7 @@ MEANT: dict[str, dict[str, Any]] = {
         "refill-many": REFILLED,
         "refill_status-one": {"1": RefillReport("1", "Completed", "Completed")},
         "refill_status-many": refills("Refill not found"),
-        "cancel-many": {"9": ItemError("Incorrect order ID", "order_unknown"), "2": CancelAccepted("2")},
+        "cancel-many": {"9": ItemError("Incorrect order ID", "order_unknown", "later"), "2": CancelAccepted("2")},
     },
 }
 # Where a document differs from its family.

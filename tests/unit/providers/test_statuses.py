@@ -11,6 +11,7 @@ WORDS = {
     "Canceled": "Canceled Cancelled Cancel Refunded Refund Refunds Cancelled/Refunded canelled canscelled",
     "Failed": "Fail Failed Error Suspended",
     "Paused": "Paused Holding On_hold",
+    "Expired": "Expired",
 }
 PAIRS = [(word, meant) for meant, words in WORDS.items() for word in words.split()]
 
@@ -21,7 +22,7 @@ def test_every_known_word_has_its_meaning(word: str, meant: str) -> None:
     assert statuses.order_status(f"  {word.upper().replace('_', '  ')} ") == meant
 
 
-@pytest.mark.parametrize("word", ["", "Old", "2", "Completed?", "Expired", "Part"])
+@pytest.mark.parametrize("word", ["", "Old", "2", "Completed?", "Expires", "Part"])
 def test_an_unknown_word_means_nothing(word: str) -> None:
     assert statuses.order_status(word) is None
 
@@ -42,6 +43,6 @@ def test_a_refills_word_has_its_own_meaning(word: str, meant: str | None) -> Non
     assert statuses.refill_status(word) == meant
 
 
-def test_every_meaning_is_a_word_of_the_wire_or_for_staff() -> None:
+def test_every_meaning_is_a_word_of_the_wire_or_the_end_of_a_subscription_or_for_staff() -> None:
     public = {"Pending", "Processing", "In progress", "Completed", "Partial", "Canceled"}
-    assert set(statuses.ORDER_WORDS.values()) == public | {"Failed", "Paused"}
+    assert set(statuses.ORDER_WORDS.values()) == public | {"Expired", "Failed", "Paused"}

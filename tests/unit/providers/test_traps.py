@@ -110,7 +110,7 @@ def test_trap_7_one_order_of_a_batch_never_speaks_for_another(upstream: Upstream
     with upstream.client() as client:
         news = client.status(["1", "2", "3", "4"])
     assert list(news) == ["1", "2", "4"]
-    assert news["2"] == ItemError("Incorrect order ID", "order_unknown")
+    assert news["2"] == ItemError("Incorrect order ID", "order_unknown", "later")
     assert isinstance(news["4"], StatusReport)
     assert (news["4"].status, news["4"].word) == (None, "Old")
 

@@ -30,12 +30,14 @@ def test_services_have_the_keys_and_types_of_the_seed(call: Call) -> None:
         assert isinstance(row.get("dripfeed", False), bool)
         assert Decimal(row["rate"]) >= 0
         assert 1 <= int(row["min"]) <= int(row["max"])
-    assert len(rows) == len({row["service"] for row in rows}) == 24
+    assert len(rows) == len({row["service"] for row in rows}) == 25
 
 
 def test_the_catalogue_shows_an_import_everything_it_must_cope_with() -> None:
     rows = list(catalogue.services().values())
-    assert {row["type"] for row in rows} == {"Default", "Custom Comments", "Package", "Web Traffic", "Telepathy"}
+    known = {"Default", "Custom Comments", "Package", "Web Traffic", "Subscriptions"}
+    assert {row["type"] for row in rows} == known | {"Telepathy"}
+    assert {row.get("dripfeed") for row in rows if row["type"] == "Default"} == {True, False, None}
     assert len({row["category"] for row in rows}) == 8
     assert [row["rate"] for row in rows].count("0") == 1
     assert {row.get("dripfeed") for row in rows} == {True, False, None}

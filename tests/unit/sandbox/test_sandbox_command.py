@@ -68,6 +68,21 @@ def test_it_serves_until_a_signal_and_keeps_its_state(tmp_path: Path, number: si
     assert list(Sandbox(state=state).orders) == ["70001", "70002", "70003"]
 
 
+def test_its_options_choose_its_habits() -> None:
+    options = ("--remembers-keys", "--lists-orders", "--no-batches", "--multi-refill=scalar", "--calls-per-minute=4")
+    with run_sandbox("--port", "0", "--key", "k", "--pace", "0", *options) as process:
+        url = first_line(process).split()[3]
+
+        def ask(action: str, **params: str) -> requests.Response:
+            return requests.post(url, data={"key": "k", "action": action, **params}, timeout=10)
+
+        order = {"service": "1", "link": "https://example.com/a", "quantity": "100", "request_id": "r1"}
+        assert [ask("add", **order).json() for _ in range(2)] == [{"order": 70001}] * 2
+        assert [row["order"] for row in ask("orders").json()] == [70001]
+        assert ask("status", orders="70001,70002").json() == {"error": "Incorrect order ID"}
+        assert [ask("balance").status_code for _ in range(3)] == [200, 200, 429]
+
+
 def test_a_port_in_use_is_one_line_and_exit_code_1(world: Sandbox, url: str) -> None:
     port = str(urlsplit(url).port)
     with run_sandbox("--port", port) as process:
@@ -82,6 +97,7 @@ def test_a_port_in_use_is_one_line_and_exit_code_1(world: Sandbox, url: str) -> 
         (("--port", "70000"), "--port must be between 0 and 65535, not 70000."),
         (("--pace", "-1"), "--pace must be 0 or more, not -1.0."),
         (("--pace", "nan"), "--pace must be 0 or more, not nan."),
+        (("--calls-per-minute", "0"), "--calls-per-minute must be 1 or more, not 0."),
         (("--port", "0", "--host", "192.0.2.1"), "cannot be listened on: "),
         (("--port", "0", "--state", "/"), "The state file / cannot be used: "),
     ],

@@ -53,6 +53,25 @@ def test_the_catalogue_can_be_changed(url: str, world: Sandbox) -> None:
     assert (world.services[1]["rate"], 2 in world.services) == ("3", False)
 
 
+def test_habits_and_misrule_can_be_set(url: str, world: Sandbox) -> None:
+    control(url, "configure", remembers_keys=True, calls_per_minute=100)
+    assert (world.habits.remembers_keys, world.habits.calls_per_minute) == (True, 100)
+    control(url, "misrule", seed=7, rules={"add": {"error": 1.0}}, seconds=0.5, refusals=["Not today"])
+    assert requests.post(url, data=ORDER, timeout=10).json() == {"error": "Not today"}
+    control(url, "misrule", seed=7, rules={})
+    assert requests.post(url, data=ORDER, timeout=10).json() == {"order": 70001}
+
+
+def test_runs_can_be_added_and_moved(url: str) -> None:
+    requests.post(url, data={**ORDER, "runs": 3, "interval": 5}, timeout=10)
+    run = control(url, "add_child", parent=70001)
+    control(url, "set_order", order=run, fields={"status": "Completed", "remains": 0})
+    control(url, "set_order", order=70001, fields={"status": "Canceled", "runs": 1})
+    orders = control(url, "orders")
+    assert (run, orders[run]["parent"], orders["70001"]["charge"]) == ("70002", "70001", "0.90000")
+    assert list(control(url, "orders", link=ORDER["link"])) == ["70001"]
+
+
 def test_control_calls_are_not_among_those_received(url: str, world: Sandbox) -> None:
     control(url, "received")
     assert world.received == []
@@ -71,6 +90,7 @@ def test_control_calls_are_not_among_those_received(url: str, world: Sandbox) ->
         ),
         ({"key": "sandbox-key", "op": "misbehave", "action": "add"}, 400, "TypeError: "),
         ({"key": "sandbox-key", "op": "set_order", "order": "1", "fields": {}}, 400, "KeyError: '1'"),
+        ({"key": "sandbox-key", "op": "configure", "batches": "no"}, 400, "TypeError: batches must be"),
         ({"key": "sandbox-key", "op": "remove_service", "service": 4711}, 400, "KeyError: 4711"),
         ([], 400, "Send a JSON object"),
     ],
