@@ -1,4 +1,4 @@
-"""What staff fill in about providers: adding, importing, changing. A key goes in and never comes out."""
+"""What staff fill in about providers: adding, importing, changing, classing. A key goes in and never comes out."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget, U
 
 from accounts.admin_pages import AskForm
 from accounts.errors import UserError
-from catalog import adding
-from catalog.models import Provider
+from catalog import adding, classing
+from catalog.models import Provider, RefusalText
 from catalog.providers.dialects import DIALECTS
 
 DIALECT_CHOICES = [(name, name) for name in DIALECTS]
@@ -83,3 +83,22 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in stu
             except UserError as error:
                 raise ValidationError({error.field: error.text}) from error
         return values
+
+
+class RefusalForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in stubs only
+    """A provider's error text and what it means."""
+
+    class Meta:
+        model = RefusalText
+        fields = ("provider", "text", "meaning")
+        help_texts = {
+            "text": _("As the provider writes it; case, spacing and a final period do not count."),
+        }
+
+    def clean_text(self) -> str:
+        text: str = self.cleaned_data["text"]
+        try:
+            classing.read_text(text)
+        except UserError as error:
+            raise ValidationError(error.text) from error
+        return text

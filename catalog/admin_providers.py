@@ -1,6 +1,7 @@
 """Providers as staff see them: adding one that answered, testing, importing and pausing them."""
 
 import datetime
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import admin, messages
@@ -9,6 +10,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.timesince import timeuntil
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
@@ -16,7 +19,6 @@ from django.views.decorators.http import require_POST
 from accounts.admin_pages import (
     NOTHING,
     Button,
-    PanelAdmin,
     StaffRequest,
     ask,
     change_url,
@@ -26,52 +28,83 @@ from accounts.errors import UserError
 from accounts.money import plain
 from catalog import adding, connecting, fetching
 from catalog.admin_forms import AddForm, ImportForm, ProviderForm
+from catalog.admin_health import HealthColumns
 from catalog.admin_prices import MarkupInline
 from catalog.models import Provider
 from catalog.providers.replies import Balance
 
 # Until staff resume it; a year is for ever enough, and the column needs a moment.
 STAFF_PAUSE = datetime.timedelta(days=365)
+# The reasons of a pause, short enough for a column.
+PAUSED: Mapping[str, str | Promise] = {
+    Provider.Pause.NETWORK: _("Away"),
+    Provider.Pause.KEY: _("Key refused"),
+    Provider.Pause.REDIRECT: _("Redirects"),
+    Provider.Pause.STAFF: _("Paused by staff"),
+    Provider.Pause.DOUBT: _("Unclear answers"),
+}
 
 
 @admin.register(Provider)
-class ProviderAdmin(PanelAdmin):
+class ProviderAdmin(HealthColumns):
     """Providers; each is tested before it is added, and nothing here waits for the network inside a transaction."""
 
     form = ProviderForm
-    list_display = ("name", "state", "balance_text", "currency", "enabled", "paused_until", "failures", "last_error")
+    list_display = (
+        "name",
+        "state",
+        "balance_text",
+        "latency",
+        "accepted",
+        "refused",
+        "unclear",
+        "last_success_at",
+        "pace",
+    )
     list_filter = ("enabled", "pause_reason")
     search_fields = ("name", "api_url")
     ordering = ("name",)
     inlines = (MarkupInline,)
     actions = ("test_all", "pause_all", "resume_all")
-    readonly_fields = ("state_text", "balance_text", "balance_at", "failures", "last_error", "created_at")
+    readonly_fields = (
+        *("state_text", "created_at", "balance_text", "balance_at", "failures", "doubts", "last_error"),
+        *("latency", "slowest", "accepted", "refused", "unclear", "last_success_at"),
+        *("learned_per_minute", "limited_at"),
+    )
     fieldsets = (
         (None, {"fields": (("name", "enabled"), ("api_url", "key"), ("currency", "exchange_rate"))}),
         (
             _("How it is"),
-            {"fields": (("state_text", "created_at"), ("balance_text", "balance_at"), ("failures", "last_error"))},
+            {
+                "fields": (
+                    ("state_text", "created_at"),
+                    ("balance_text", "balance_at"),
+                    ("failures", "doubts"),
+                    ("last_success_at", "last_error"),
+                )
+            },
+        ),
+        (
+            _("Its answers of the last 24 hours"),
+            {"fields": (("accepted", "refused", "unclear"), ("latency", "slowest"))},
+        ),
+        (
+            _("How fast it is asked"),
+            {"fields": (("calls_per_minute", "max_in_flight"), ("learned_per_minute", "limited_at"))},
         ),
         (
             _("How it speaks"),
-            {
-                "fields": (
-                    ("connect_timeout", "read_timeout"),
-                    ("max_in_flight", "idempotency_hours"),
-                    "dialect",
-                    "dialect_overrides",
-                )
-            },
+            {"fields": (("connect_timeout", "read_timeout"), "idempotency_hours", "dialect", "dialect_overrides")},
         ),
     )
 
     @column(_("state"), label={"on": "success", "off": "", "paused": "warning"})
     def state(self, provider: Provider) -> tuple[str, str]:
-        return tell_state(provider)
+        return name_state(provider)
 
     @column(_("state"))
     def state_text(self, provider: Provider) -> str:
-        return tell_state(provider)[1]
+        return tell_state(provider)
 
     @column(_("balance"), ordering="balance")
     def balance_text(self, provider: Provider) -> str:
@@ -215,16 +248,37 @@ class ProviderAdmin(PanelAdmin):
         return get_object_or_404(Provider, pk=pk)
 
 
-def tell_state(provider: Provider) -> tuple[str, str]:
-    """Return whether a provider is on, off or paused, and the words for it."""
+def name_state(provider: Provider) -> tuple[str, str]:
+    """Return whether a provider is on, off or paused, and a word for it that fits into a column."""
     if not provider.enabled:
         return "off", str(_("Switched off"))
-    if not connecting.is_paused(provider):
-        return "on", str(_("On"))
+    if connecting.is_paused(provider):
+        return "paused", str(PAUSED.get(provider.pause_reason, _("Paused")))
+    if connecting.is_half_open(provider):
+        return "paused", str(_("To be tried"))
+    return ("paused", str(_("One at a time"))) if in_doubt(provider) else ("on", str(_("On")))
+
+
+def tell_state(provider: Provider) -> str:
+    """Say how a provider is, and for how long."""
+    if not provider.enabled:
+        return str(_("Switched off"))
     why = provider.get_pause_reason_display() or str(_("Paused"))
-    if provider.pause_reason == Provider.Pause.STAFF or provider.paused_until is None:
-        return "paused", why
-    return "paused", f"{why}, {timeuntil(provider.paused_until)}"
+    if connecting.is_half_open(provider):
+        return str(_("%s, about to be tried again")) % why
+    if provider.paused_until is None or not connecting.is_paused(provider):
+        return str(_("One order at a time until one is answered")) if in_doubt(provider) else str(_("On"))
+    if provider.pause_reason == Provider.Pause.STAFF:
+        return why
+    left = provider.paused_until - timezone.now()
+    if left < datetime.timedelta(minutes=2):
+        return str(_("%(why)s, %(seconds)d seconds")) % {"why": why, "seconds": left.total_seconds()}
+    return f"{why}, {timeuntil(provider.paused_until)}"
+
+
+def in_doubt(provider: Provider) -> bool:
+    """Tell whether orders go out one at a time because the last ones were not clearly answered."""
+    return provider.doubts >= connecting.DOUBTS_TO_PAUSE
 
 
 def button_url(name: str, provider: Provider) -> str:

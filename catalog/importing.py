@@ -19,7 +19,7 @@ from catalog.models import Category, Markup, Provider, ProviderService, Route, S
 from catalog.providers.replies import Catalogue, CatalogueRow
 
 FOLLOWED = ["name", "type", "category", "rate", "min", "max", "refill", "cancel", "dripfeed", "description"]
-TYPES = {kind.lower(): kind for kind in (Service.Type.DEFAULT, Service.Type.PACKAGE, Service.Type.CUSTOM_COMMENTS)}
+TYPES = {kind.lower(): kind for kind in Service.Type if kind != Service.Type.UNKNOWN}
 
 
 @dataclass
@@ -113,7 +113,7 @@ def _make_service(row: ProviderService, categories: dict[str, Category], counts:
         counts.skipped.append((row.remote_id, f"unknown type {row.type}: imported, not on sale"))
     elif not row.rate:
         counts.skipped.append((row.remote_id, "rate 0: imported, not on sale"))
-    # Drip-feed stays off, whatever the provider offers, until orders can be spread.
+    # What the provider does not say about drip-feed stays off until staff switch it on (PROTOCOL 12).
     return Service.objects.create(
         category=categories[name],
         name=row.name,
@@ -123,6 +123,7 @@ def _make_service(row: ProviderService, categories: dict[str, Category], counts:
         max=row.max,
         refill=bool(row.refill),
         cancel=bool(row.cancel),
+        dripfeed=bool(row.dripfeed) and kind == Service.Type.DEFAULT,
         enabled=kind != Service.Type.UNKNOWN and row.rate > 0,
     )
 

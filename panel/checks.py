@@ -46,6 +46,13 @@ def check_lease(*, databases: Sequence[str] | None, **_: object) -> list[CheckMe
 @register()
 def check_timeouts(**_: object) -> list[CheckMessage]:
     """Refuse time-outs that cannot work."""
-    names = ("PROVIDER_CONNECT_TIMEOUT", "PROVIDER_READ_TIMEOUT", "DISPATCH_LEASE_SECONDS", "SYNC_EVERY_SECONDS")
+    names = (
+        "PROVIDER_CONNECT_TIMEOUT",
+        "PROVIDER_READ_TIMEOUT",
+        "DISPATCH_LEASE_SECONDS",
+        "SYNC_EVERY_SECONDS",
+        "BREAKER_PAUSE_SECONDS",
+        "BALANCE_EVERY_SECONDS",
+    )
     wrong = [name for name in names if getattr(settings, name) <= 0]
     return [checks.Error(f"{name} must be above zero.", id="panel.E001") for name in wrong]

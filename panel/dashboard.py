@@ -49,6 +49,7 @@ PAGES: tuple[tuple[str | Promise, tuple[tuple[str | Promise, str, str, str], ...
         (
             (_("Providers"), "cloud_sync", "catalog_provider", "catalog.view_provider"),
             (_("What they list"), "inventory_2", "catalog_providerservice", "catalog.view_providerservice"),
+            (_("Classed refusals"), "rule", "catalog_refusaltext", "catalog.view_refusaltext"),
         ),
     ),
     (

@@ -14,6 +14,7 @@ class Provider(models.Model):
         KEY = "key", _("It refuses our key")
         REDIRECT = "redirect", _("Its address redirects")
         STAFF = "staff", _("Paused by staff")
+        DOUBT = "doubt", _("Its answers to orders are unclear")
 
     name = models.CharField(_("name"), max_length=80)
     api_url = models.URLField(_("API address"), max_length=300, help_text=_("In full, for example https://…/api/v2"))
@@ -34,11 +35,27 @@ class Provider(models.Model):
     max_in_flight = models.PositiveSmallIntegerField(
         _("requests at a time"), default=8, help_text=_("Over all workers on all machines.")
     )
+    calls_per_minute = models.PositiveIntegerField(
+        _("calls per minute"),
+        null=True,
+        blank=True,
+        help_text=_(
+            "Orders, refills and cancels on the one hand and reads on the other are counted apart. Empty: as fast "
+            "as it answers."
+        ),
+    )
+    learned_per_minute = models.PositiveIntegerField(_("calls per minute, learned"), null=True, editable=False)
+    limited_at = models.DateTimeField(_("last said too many calls"), null=True, editable=False)
+    command_turn_at = models.DateTimeField(null=True, editable=False)  # the buckets (catalog/pacing.py)
+    read_turn_at = models.DateTimeField(null=True, editable=False)
+    single_until = models.DateTimeField(_("asked for single orders until"), null=True, editable=False)
     idempotency_hours = models.PositiveSmallIntegerField(_("remembers idempotency keys for, hours"), default=12)
     enabled = models.BooleanField(_("enabled"), default=True)
     paused_until = models.DateTimeField(_("paused until"), null=True, blank=True)
     pause_reason = models.CharField(_("why paused"), max_length=10, choices=Pause, blank=True)
     failures = models.PositiveIntegerField(_("transport failures in a row"), default=0, editable=False)
+    doubts = models.PositiveIntegerField(_("unclear answers in a row"), default=0, db_default=0, editable=False)
+    last_success_at = models.DateTimeField(_("last success"), null=True, editable=False)
     balance = models.DecimalField(_("balance"), max_digits=20, decimal_places=8, null=True, editable=False)
     balance_at = models.DateTimeField(_("balance read"), null=True, editable=False)
     last_error = models.CharField(_("last error"), max_length=300, blank=True, editable=False)
@@ -50,6 +67,9 @@ class Provider(models.Model):
             models.UniqueConstraint(Lower("name"), name="one_provider_per_name"),
             models.CheckConstraint(condition=Q(exchange_rate__gt=0), name="exchange_rate_above_zero"),
             models.CheckConstraint(condition=Q(max_in_flight__gt=0), name="max_in_flight_above_zero"),
+            models.CheckConstraint(
+                condition=Q(calls_per_minute=None) | Q(calls_per_minute__gt=0), name="calls_per_minute_above_zero"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -25,6 +25,7 @@ class Service(models.Model):
         DEFAULT = "Default"
         PACKAGE = "Package"
         CUSTOM_COMMENTS = "Custom Comments"
+        SUBSCRIPTIONS = "Subscriptions"
         UNKNOWN = "Unknown"  # imported, never on sale: nobody knows its parameters (PROTOCOL 2.2)
 
     class LossPolicy(models.TextChoices):
@@ -39,6 +40,18 @@ class Service(models.Model):
     min = models.PositiveBigIntegerField(_("min"), default=1)
     max = models.PositiveBigIntegerField(_("max"), default=1)
     refill = models.BooleanField(_("refill"), default=False)
+    refill_days = models.PositiveSmallIntegerField(
+        _("refill within days"), default=0, db_default=0, help_text=_("Counted from the end; 0: no limit of ours.")
+    )
+    refill_after_hours = models.PositiveSmallIntegerField(
+        _("refill after hours"),
+        default=24,
+        db_default=24,
+        help_text=_("Counted from the end, and from refill to refill."),
+    )
+    refill_limit = models.PositiveSmallIntegerField(
+        _("refills per order"), default=0, db_default=0, help_text=_("0: no limit of ours.")
+    )
     cancel = models.BooleanField(_("cancel"), default=False)
     dripfeed = models.BooleanField(_("drip-feed"), default=False)
     loss_policy = models.CharField(

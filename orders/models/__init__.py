@@ -1,4 +1,6 @@
+from orders.models.child import ChildOrder
 from orders.models.dispatch import Dispatch
 from orders.models.order import Order, OrderEvent, PlacedOnce
+from orders.models.wish import Cancel, Refill
 
-__all__ = ["Dispatch", "Order", "OrderEvent", "PlacedOnce"]
+__all__ = ["Cancel", "ChildOrder", "Dispatch", "Order", "OrderEvent", "PlacedOnce", "Refill"]

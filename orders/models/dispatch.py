@@ -13,11 +13,15 @@ class Dispatch(models.Model):
     """One command to one provider, and what became of it: the outbox row (ARCHITECTURE 3, orders/forwarding.py).
 
     `due_at` does three jobs: when to try, when to try again, when a lease ends. `poll_at` says when to ask after an
-    accepted order again. `key` is the idempotency key, the same for every attempt.
+    accepted order again. `key` is the idempotency key, the same for every attempt. Doubt is about `add` alone: refills
+    and cancels are harmless twice. A dispatch in doubt is sent again only until `resend_until`: while the provider
+    surely remembers its key, or because staff looked.
     """
 
     class Command(models.TextChoices):
         ADD = "add", _("Place the order")
+        REFILL = "refill", _("Ask for a refill")
+        CANCEL = "cancel", _("Ask to cancel")
 
     class State(models.TextChoices):
         QUEUED = "QUEUED", _("Queued")  # to be sent at due_at
@@ -45,15 +49,23 @@ class Dispatch(models.Model):
     retries = models.PositiveIntegerField(default=0, db_default=0)
     doubtful = models.BooleanField(_("in doubt"), default=False, db_default=False)
     hold = models.CharField(_("why held"), max_length=10, choices=Hold, blank=True, default="", db_default="")
+    resend_until = models.DateTimeField(_("may be sent again until"), null=True)
+    unknown_text = models.CharField(_("text nobody has classed"), max_length=300, blank=True, default="", db_default="")
     reason = models.CharField(_("last reason"), max_length=300, blank=True, default="", db_default="")
     evidence = models.TextField(_("what came back"), blank=True, default="", db_default="")
     key = models.UUIDField(default=uuid.uuid4, editable=False)
     remote_id = models.CharField(_("their ID"), max_length=100, blank=True, default="", db_default="")
     created_at = models.DateTimeField(_("created"), db_default=Now())
     failing_since = models.DateTimeField(null=True)  # what giving up counts from: network, rate limit, maintenance
+    cost = models.DecimalField(_("cost known at the last claim"), max_digits=20, decimal_places=5, null=True)
+    loss_allowed = models.BooleanField(_("sold at a loss by its service's policy"), default=False, db_default=False)
+    first_claimed_at = models.DateTimeField(_("first claimed"), null=True)
     claimed_at = models.DateTimeField(_("last claimed"), null=True)
     settled_at = models.DateTimeField(_("settled"), null=True)
     poll_at = models.DateTimeField(_("next look"), null=True)
+    look_at = models.DateTimeField(_("next look into the doubt"), null=True)
+    missing_since = models.DateTimeField(_("not known there since"), null=True)
+    missing_checks = models.PositiveSmallIntegerField(default=0, db_default=0)
 
     class Meta:
         verbose_name = _("dispatch")
@@ -65,14 +77,23 @@ class Dispatch(models.Model):
                 fields=["order"], condition=Q(command="add") & ~Q(state="REJECTED"), name="one_live_add_per_order"
             ),
             models.UniqueConstraint(
-                fields=["provider", "command", "remote_id"], condition=~Q(remote_id=""), name="remote_id_bound_once"
+                fields=["provider", "command", "remote_id"],
+                # Some servers give a refill the id of its order (PROTOCOL 3.6).
+                condition=Q(command="add") & ~Q(remote_id=""),
+                name="remote_id_bound_once",
             ),
             models.CheckConstraint(
                 condition=Q(state__in=["QUEUED", "LEASED"], due_at__isnull=False)
                 | (~Q(state__in=["QUEUED", "LEASED"]) & Q(due_at__isnull=True)),
                 name="due_while_queued_or_leased_only",
             ),
-            models.CheckConstraint(condition=~Q(state="SENT", remote_id=""), name="sent_has_a_remote_id"),
+            models.CheckConstraint(
+                condition=~Q(command="add", state="SENT", remote_id=""), name="sent_has_a_remote_id"
+            ),
+            models.CheckConstraint(
+                condition=~Q(doubtful=True, state__in=["QUEUED", "LEASED"], resend_until=None),
+                name="doubtful_is_sent_by_leave_only",
+            ),
             models.CheckConstraint(condition=Q(hold="") | Q(state="HELD"), name="hold_reason_while_held_only"),
         ]
         indexes = [
@@ -80,6 +101,7 @@ class Dispatch(models.Model):
             models.Index(fields=["due_at"], condition=Q(state="LEASED"), name="leases_to_sweep"),
             models.Index(fields=["provider"], condition=Q(state="LEASED"), name="dispatches_in_flight"),
             models.Index(fields=["provider", "poll_at"], condition=Q(poll_at__isnull=False), name="orders_to_look_at"),
+            models.Index(fields=["look_at"], condition=Q(state="UNCLEAR"), name="doubts_to_look_into"),
             models.Index(fields=["state"], condition=Q(state__in=["UNCLEAR", "HELD"]), name="dispatches_for_staff"),
         ]
 

@@ -13,7 +13,9 @@ from catalog.models import Service
 class Order(models.Model):
     """What a customer bought. `status` speaks the wire's vocabulary; what happens upstream stands in its dispatches.
 
-    `quantity` is what was charged for: the number given, the number of comment lines, or 1 for a package.
+    `quantity` is what was charged for: the number given, the number of comment lines, 1 for a package, and over all
+    runs or posts where it is spread. `parts` is the number of those runs or posts, 1 for an order that comes at once,
+    and `parts_done` how many of them came: None for an order that comes at once.
     """
 
     class Status(models.TextChoices):
@@ -32,11 +34,14 @@ class Order(models.Model):
         SHRUNK = "shrunk", _("The provider took back a partial refund")
         REVIVED = "revived", _("The provider reports news of a canceled order")
         GHOST = "ghost", _("A second id turned up at the provider")
+        LOST = "lost", _("The provider says it does not know the order")
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="orders")
     service = models.ForeignKey(Service, on_delete=models.PROTECT, related_name="orders")
     link = models.CharField(_("link"), max_length=2048)
     quantity = models.PositiveBigIntegerField(_("quantity"))
+    parts = models.PositiveIntegerField(_("runs or posts"), default=1, db_default=1)
+    parts_done = models.PositiveIntegerField(_("runs or posts delivered"), null=True)
     details = models.JSONField(default=dict, blank=True)  # the parameters of its type beside link and quantity
     status = models.CharField(_("status"), max_length=11, choices=Status, default=Status.PENDING)
     attention = models.CharField(_("needs attention"), max_length=12, choices=Attention, blank=True, default="")
@@ -62,6 +67,9 @@ class Order(models.Model):
             models.CheckConstraint(condition=Q(charge__gt=0), name="order_charge_above_zero"),
             models.CheckConstraint(condition=Q(quantity__gt=0), name="order_quantity_above_zero"),
             models.CheckConstraint(
+                condition=Q(parts=1) | Q(parts__gt=1, parts_done__isnull=False), name="order_parts_are_counted"
+            ),
+            models.CheckConstraint(
                 condition=Q(status__in=["Pending", "Processing", "In progress", "Completed", "Partial", "Canceled"]),
                 name="order_status_is_a_wire_word",
             ),
@@ -76,6 +84,11 @@ class Order(models.Model):
 
     def __str__(self) -> str:
         return str(self.pk)
+
+    @property
+    def is_spread(self) -> bool:
+        """Whether it comes in runs or posts, be it a single one."""
+        return self.parts_done is not None
 
     @property
     def net_charge(self) -> Decimal:
@@ -97,6 +110,8 @@ class OrderEvent(models.Model):
         ACCEPTED = "accepted", _("Accepted for delivery")
         STATUS = "status", _("Status changed")
         REFUNDED = "refunded", _("Money returned")
+        REFILL = "refill", _("Refill")
+        CANCEL = "cancel", _("Cancellation asked for")
         # From here on for staff alone: what happened between us and providers.
         ATTEMPT = "attempt", _("Not taken, will be tried again")
         REFUSED = "refused", _("Refused by a provider")
@@ -104,11 +119,13 @@ class OrderEvent(models.Model):
         HELD = "held", _("Held")
         RELEASED = "released", _("Released")
         UNCLEAR = "unclear", _("Unclear whether the provider took it")
+        LOOKED = "looked", _("Looked for it at the provider")
+        RESENT = "resent", _("Sent again under the same key")
         RESOLVED = "resolved", _("Resolved by staff")
         ATTENTION = "attention", _("Needs attention")
         GHOST = "ghost", _("A second id turned up")
 
-    PUBLIC = (Kind.PLACED, Kind.ACCEPTED, Kind.STATUS, Kind.REFUNDED)
+    PUBLIC = (Kind.PLACED, Kind.ACCEPTED, Kind.STATUS, Kind.REFUNDED, Kind.REFILL, Kind.CANCEL)
 
     order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="events")
     kind = models.CharField(_("kind"), max_length=10, choices=Kind)

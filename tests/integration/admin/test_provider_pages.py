@@ -1,16 +1,22 @@
+import datetime
 import html
+import re
 from decimal import Decimal
 from typing import Any
 
 import pytest
+import time_machine
 from django.contrib import admin
 from django.test import Client, RequestFactory
+from django.utils import timezone
 
 from accounts.models import User
-from catalog import connecting, secrets
+from catalog import classing, connecting, health, pacing, secrets
 from catalog.admin_forms import ProviderForm
+from catalog.admin_health import HealthColumns
 from catalog.admin_providers import ProviderAdmin
-from catalog.models import Category, CustomRate, Markup, Provider, ProviderService, Route, Service
+from catalog.models import Category, CustomRate, Markup, Provider, ProviderService, RefusalText, Route, Service
+from catalog.providers.errors import Rejected, Unclear
 from catalog.providers.sandbox import Sandbox
 from tests.conftest import MakeService
 from tests.integration.admin.conftest import allow
@@ -39,6 +45,7 @@ def settings_of(provider: Provider, **changes: str) -> dict[str, str]:
         "connect_timeout": "",
         "read_timeout": "",
         "max_in_flight": "8",
+        "calls_per_minute": "",
         "markups-TOTAL_FORMS": "0",
         "markups-INITIAL_FORMS": "0",
     }
@@ -261,3 +268,111 @@ def test_a_custom_rate_stands_beside_list_and_cost(
     text = told(staff_client.get("/admin/catalog/customrate/"))
     assert "$0.95" in text
     assert "$0.90" in text
+
+
+def test_the_list_and_the_page_tell_how_a_provider_did_in_the_last_day(
+    provider: Provider, staff_client: Client
+) -> None:
+    outcomes: list[tuple[object, float]] = [(object(), 0.2)] * 6
+    outcomes += [(Rejected("No", condition="invalid_link"), 0.1), (Unclear("What?", reason="cut"), 1.1)]
+    health.count(provider.pk, outcomes)
+    connecting.record_success(provider)
+    for address in (LIST, f"{LIST}{provider.pk}/change/"):
+        words = re.sub(r"<[^>]*>", " ", told(staff_client.get(address)))
+        for figure in ("300 ms", "6 / 8", "12.5%"):
+            assert figure in words
+    assert "1100 ms" in words
+
+
+def test_a_provider_that_nobody_ordered_from_has_no_figures(provider: Provider, staff_client: Client) -> None:
+    page = HealthColumns(Provider, admin.site)
+    columns = (page.latency, page.slowest, page.accepted, page.refused, page.unclear)
+    assert [column(provider) for column in columns] == ["–"] * 5
+    assert "no limit" in told(staff_client.get(LIST))
+
+
+def test_staff_set_how_fast_a_provider_is_asked(provider: Provider, staff_client: Client) -> None:
+    address = f"{LIST}{provider.pk}/change/"
+    staff_client.post(address, settings_of(provider, calls_per_minute="0"))
+    assert Provider.objects.get().calls_per_minute is None
+    staff_client.post(address, settings_of(provider, calls_per_minute="90"))
+    assert Provider.objects.get().calls_per_minute == 90
+    assert ">90<" in re.sub(r"\s", "", told(staff_client.get(LIST)))
+    staff_client.post(address, settings_of(provider))
+    assert Provider.objects.get().calls_per_minute is None
+
+
+def test_a_limit_that_was_learned_is_told_with_its_date(provider: Provider, staff_client: Client) -> None:
+    pacing.slow_down(provider.pk, pacing.Kind.COMMAND, None)
+    assert "60, learned" in told(staff_client.get(LIST))
+    text = told(staff_client.get(f"{LIST}{provider.pk}/change/"))
+    assert "last said too many calls" in text.lower()
+
+
+@pytest.mark.parametrize(
+    ("fields", "short", "words"),
+    [
+        ({"enabled": False}, "Switched off", "Switched off"),
+        ({"doubts": 5}, "One at a time", "One order at a time until one is answered"),
+        (
+            {"pause_reason": "doubt", "paused_until": "2020-01-01T00:00Z"},
+            "To be tried",
+            "Its answers to orders are unclear, about to be tried again",
+        ),
+        ({"pause_reason": "network", "paused_until": 40}, "Away", "It cannot be reached, 39 seconds"),
+        ({"pause_reason": "key", "paused_until": 7260}, "Key refused", "It refuses our key, 2\xa0hours"),
+        ({"pause_reason": "staff", "paused_until": 7260}, "Paused by staff", "Paused by staff"),
+    ],
+)
+def test_a_word_in_the_list_and_a_sentence_on_the_page_tell_how_a_provider_is(
+    provider: Provider, staff_client: Client, fields: dict[str, Any], short: str, words: str
+) -> None:
+    with time_machine.travel(timezone.now(), tick=False):
+        if isinstance(fields.get("paused_until"), int):
+            until = timezone.now() + datetime.timedelta(seconds=fields["paused_until"] - 1)
+            fields = {**fields, "paused_until": until}
+        Provider.objects.update(**fields)
+        assert short in told(staff_client.get(LIST))
+        assert words in told(staff_client.get(f"{LIST}{provider.pk}/change/"))
+
+
+REFUSALS = "/admin/catalog/refusaltext/"
+
+
+def test_staff_class_a_text_change_what_it_means_and_forget_it(
+    provider: Provider, staff: User, staff_client: Client
+) -> None:
+    values = {"provider": str(provider.pk), "text": "Mercury is in retrograde.", "meaning": "wait"}
+    added = told(staff_client.post(f"{REFUSALS}add/", values, follow=True))
+    assert "was added successfully" in added
+    assert "petra@example.org" in added
+    row = RefusalText.objects.get()
+    assert (row.normal, row.meaning, row.classed_by) == ("mercury is in retrograde", "wait", staff)
+
+    other = {"provider": "0", "text": "Something else", "meaning": "link"}
+    staff_client.post(f"{REFUSALS}{row.pk}/change/", other)
+    assert classing.read_refusals(provider.pk) == {"mercury is in retrograde": classing.MEANINGS["link"]}
+
+    staff_client.post(f"{REFUSALS}add/", values | {"text": "MERCURY is in retrograde"})
+    assert classing.read_refusals(provider.pk) == {"mercury is in retrograde": classing.MEANINGS["wait"]}
+
+    staff_client.post(f"{REFUSALS}{row.pk}/delete/", {"post": "yes"})
+    assert classing.read_refusals(provider.pk) == {}
+
+
+@pytest.mark.parametrize(("text", "words"), [("...", "The text is empty"), ("ß" * 200, "longer than 300")])
+def test_a_text_that_cannot_be_compared_is_not_classed(
+    provider: Provider, staff_client: Client, text: str, words: str
+) -> None:
+    values = {"provider": str(provider.pk), "text": text, "meaning": "wait"}
+    assert words in told(staff_client.post(f"{REFUSALS}add/", values))
+    assert not RefusalText.objects.exists()
+
+
+def test_texts_are_classed_only_by_whoever_may(provider: Provider, helper: User, helper_client: Client) -> None:
+    values = {"provider": str(provider.pk), "text": "No", "meaning": "wait"}
+    assert helper_client.post(f"{REFUSALS}add/", values).status_code == 403
+    assert "Classed refusals" not in told(helper_client.get("/admin/"))
+    allow(helper, "catalog.view_refusaltext")
+    assert helper_client.post(f"{REFUSALS}add/", values).status_code == 403
+    assert "Classed refusals" in told(helper_client.get("/admin/"))
