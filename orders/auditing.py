@@ -39,6 +39,13 @@ WHERE o.refunded < o.charge
     )
 """
 
+LOSSES = """
+SELECT format('order %s: sent at a known cost of %s, above its charge of %s, which its service did not allow',
+    o.id, d.cost, o.charge)
+FROM orders_dispatch d JOIN orders_order o ON o.id = d.order_id
+WHERE d.cost > o.charge AND NOT d.loss_allowed AND d.state IN ('LEASED', 'SENT', 'UNCLEAR')
+"""
+
 
 def find_differences() -> list[str]:
     """Return everything that does not add up, one sentence each, as of one moment (or of the caller's transaction)."""
@@ -48,7 +55,7 @@ def find_differences() -> list[str]:
             auditing.read_one_moment()
         return [
             *auditing.find_differences(),
-            *(row for query in (CHARGES, REFUNDS, STRAYS, DISPATCHES) for row in auditing.run(query)),
+            *(row for query in (CHARGES, REFUNDS, STRAYS, DISPATCHES, LOSSES) for row in auditing.run(query)),
         ]
 
 

@@ -1,22 +1,24 @@
 """Claiming: deciding, in one short committed transaction, which due dispatches are sent now (ARCHITECTURE 3).
 
 Under the provider row's lock at most `max_in_flight` − LEASED rows are taken, so the limit holds over all machines. The
-loss guard runs here, with the cost last read: a row is LEASED, HELD, or gives way to the next route.
+loss guard runs here, with the cost last read: a row is LEASED, HELD, or gives way to the next route. Refills and
+cancels are claimed like orders, and go to the provider that has the order.
 """
 
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from django.conf import settings
-from django.db import transaction
-from django.db.models import F
+from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts.money import EXACT, plain
-from catalog import connecting, pricing
+from catalog import connecting, pacing, pricing
 from catalog.models import Provider, Service
+from catalog.providers.dialects import dialect
 from orders import lifecycle, routing
 from orders.models import Dispatch, OrderEvent
 
@@ -27,16 +29,30 @@ LASTING = {
     Provider.Pause.REDIRECT: Dispatch.Hold.REDIRECT,
 }
 
+LEASE = """
+UPDATE orders_dispatch d SET state = 'LEASED', attempt = d.attempt + 1, cost = claim.cost,
+    loss_allowed = claim.loss_allowed, first_claimed_at = coalesce(d.first_claimed_at, %(now)s), claimed_at = %(now)s,
+    due_at = %(end)s
+FROM unnest(%(ids)s::bigint[], %(costs)s::numeric[], %(allowed)s::bool[]) AS claim(id, cost, loss_allowed)
+WHERE d.id = claim.id
+"""
+STOPPED = "The worker stopped before the answer came"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Claim:
-    """One attempt that is ours to make until the lease ends; `attempt` is the fence at settling."""
+    """One attempt that is ours to make until the lease ends; `attempt` is the fence at settling.
+
+    `params` are those of an `add`; a refill or a cancel says no more than `remote_id`, the order's id at the provider.
+    """
 
     dispatch_id: int
     order_id: int
     attempt: int
     key: str
     params: dict[str, str]
+    command: str = Dispatch.Command.ADD
+    remote_id: str = ""
 
 
 def claim_next(provider_id: int, lanes: int) -> list[Claim] | None:
@@ -51,17 +67,20 @@ def claim_next(provider_id: int, lanes: int) -> list[Claim] | None:
             return None
         paused = connecting.is_paused(provider)
         hold = LASTING.get(Provider.Pause(provider.pause_reason)) if paused and provider.pause_reason else None
-        if paused and hold is None:
+        # A provider that was away is asked for its balance before it is sent an order (forwarding.py).
+        if (paused and hold is None) or connecting.is_half_open(provider):
             return None
         in_flight = Dispatch.objects.filter(provider=provider, state=Dispatch.State.LEASED).count()
-        rows = _lock_due(provider, min(lanes, provider.max_in_flight - in_flight))
+        rows = _lock_due(provider, min(lanes, connecting.lanes(provider) - in_flight))
         if not rows:
             return None
         if hold is not None:
             for dispatch in rows:
                 routing.step_aside(dispatch, hold, str(Provider.Pause(provider.pause_reason).label))
             return []
-        return _lease([dispatch for dispatch in rows if _affordable(dispatch, provider)])
+        ready = [dispatch for dispatch in rows if _is_ready(dispatch, provider)]
+        turns = pacing.take(provider.pk, pacing.Kind.COMMAND, len(ready)) if ready else 0
+        return _lease(ready[:turns], provider) if turns or not ready else None
 
 
 def _lock_due(provider: Provider, room: int) -> Sequence[Dispatch]:
@@ -75,11 +94,23 @@ def _lock_due(provider: Provider, room: int) -> Sequence[Dispatch]:
     )
 
 
+def _is_ready(dispatch: Dispatch, provider: Provider) -> bool:
+    """Tell whether a dispatch may be sent now; otherwise it has been held, parked, or has made way."""
+    if dispatch.command != Dispatch.Command.ADD:
+        return True
+    if dispatch.doubtful and (dispatch.resend_until is None or dispatch.resend_until <= timezone.now()):
+        routing.park(dispatch, "The provider may have forgotten the key by now")
+        lifecycle.note(dispatch.order_id, OrderEvent.Kind.UNCLEAR, routing.said(dispatch))
+        return False
+    return _affordable(dispatch, provider)
+
+
 def _affordable(dispatch: Dispatch, provider: Provider) -> bool:
     """Tell whether an order may be sent at the cost last read; otherwise hold it or make way, as its service says."""
     service = dispatch.order.service
-    cost = expected_cost(dispatch, provider.exchange_rate)
-    if cost <= dispatch.order.charge or service.loss_policy == Service.LossPolicy.ALLOW:
+    cost = dispatch.cost = expected_cost(dispatch, provider.exchange_rate)
+    dispatch.loss_allowed = service.loss_policy == Service.LossPolicy.ALLOW
+    if cost <= dispatch.order.charge or dispatch.loss_allowed:
         return True
     why = f"cost {plain(cost)} exceeds charge {plain(dispatch.order.charge)}"
     make_way = service.loss_policy == Service.LossPolicy.NEXT_ROUTE
@@ -94,30 +125,69 @@ def expected_cost(dispatch: Dispatch, exchange_rate: Decimal) -> Decimal:
     return pricing.total(rate, dispatch.order.quantity, flat=dispatch.order.service.is_package)
 
 
-def _lease(rows: Sequence[Dispatch]) -> list[Claim]:
+def _lease(rows: Sequence[Dispatch], provider: Provider) -> list[Claim]:
     if not rows:
         return []
     now = timezone.now()
-    Dispatch.objects.filter(pk__in=[row.pk for row in rows]).update(
-        state=Dispatch.State.LEASED,
-        attempt=F("attempt") + 1,
-        claimed_at=now,
-        due_at=now + datetime.timedelta(seconds=settings.DISPATCH_LEASE_SECONDS),
-    )
-    return [Claim(row.pk, row.order_id, row.attempt + 1, str(row.key), describe(row)) for row in rows]
+    values: dict[str, Any] = {
+        "ids": [row.pk for row in rows],
+        "costs": [row.cost for row in rows],
+        "allowed": [row.loss_allowed for row in rows],
+        "now": now,
+        "end": now + datetime.timedelta(seconds=settings.DISPATCH_LEASE_SECONDS),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(LEASE, values)
+    remote_ids = _read_remote_ids([row.order_id for row in rows if row.command != Dispatch.Command.ADD])
+    return [
+        Claim(
+            row.pk,
+            row.order_id,
+            row.attempt + 1,
+            str(row.key),
+            describe(row, provider) if row.command == Dispatch.Command.ADD else {},
+            row.command,
+            remote_ids.get(row.order_id, ""),
+        )
+        for row in rows
+    ]
 
 
-def describe(dispatch: Dispatch) -> dict[str, str]:
+def _read_remote_ids(order_ids: Sequence[int]) -> dict[int, str]:
+    """Return the ids under which the provider that has them knows orders."""
+    if not order_ids:
+        return {}
+    sent = Dispatch.objects.filter(order_id__in=order_ids, command=Dispatch.Command.ADD, state=Dispatch.State.SENT)
+    return dict(sent.order_by().values_list("order_id", "remote_id"))
+
+
+def describe(dispatch: Dispatch, provider: Provider) -> dict[str, str]:
     """Return the parameters of `add` for an order, as the provider is to read them (PROTOCOL 2)."""
     order = dispatch.order
-    params = {"service": dispatch.provider_service.remote_id, "link": order.link}
+    params = {"service": dispatch.provider_service.remote_id}
+    if order.service.type != Service.Type.SUBSCRIPTIONS:
+        params["link"] = order.link
     if order.service.type == Service.Type.DEFAULT:
         params["quantity"] = str(order.quantity)
-    return params | {name: str(value) for name, value in order.details.items()}
+    # Of a drip-feed the quantity of one run stands in the details.
+    params |= {name: str(value) for name, value in order.details.items()}
+    if "expiry" in params:
+        params["expiry"] = _write_date(params["expiry"], provider)
+    return params
+
+
+def _write_date(text: str, provider: Provider) -> str:
+    """Write a date, kept as d/m/Y, in the provider's form (PROTOCOL 1.5)."""
+    if dialect(provider.dialect, provider.dialect_overrides).expiry_format == "d/m/Y":
+        return text
+    return "-".join(reversed(text.split("/")))
 
 
 def sweep_ended_leases() -> int:
-    """Make every dispatch whose lease ran out UNCLEAR: the request may have been read. Return how many there were."""
+    """Take care of every dispatch whose lease ran out, and return how many there were.
+
+    The request may have been read: an `add` becomes UNCLEAR; a refill or a cancel, harmless twice, is sent again.
+    """
     with transaction.atomic():
         ended = list(
             Dispatch.objects.select_for_update(skip_locked=True).filter(
@@ -125,6 +195,9 @@ def sweep_ended_leases() -> int:
             )
         )
         for dispatch in ended:
-            routing.park(dispatch, "The worker stopped before the answer came")
+            if dispatch.command != Dispatch.Command.ADD:
+                routing.queue_again(dispatch, routing.next_delay(dispatch.retries), STOPPED)
+                continue
+            routing.park(dispatch, STOPPED)
             lifecycle.note(dispatch.order_id, OrderEvent.Kind.UNCLEAR, routing.said(dispatch))
     return len(ended)

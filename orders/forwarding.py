@@ -8,7 +8,7 @@ and never touch the database. A crash leaves at most one dispatch for each lane 
 import logging
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
@@ -17,13 +17,13 @@ from django.db import InterfaceError, OperationalError, connection
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
-from catalog import connecting
+from catalog import connecting, health, pacing
 from catalog.models import Provider
 from catalog.providers.client import Client
 from catalog.providers.errors import ProviderError, Rejected, Unavailable
-from catalog.providers.replies import Added
 from orders.claiming import Claim, claim_next
 from orders.models import Dispatch
+from orders.sending import Outcome, pack, send
 from orders.settling import settle
 
 logger = logging.getLogger(__name__)
@@ -44,10 +44,21 @@ _at_work: set[int] = set()
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """A claim in a lane, and since when (monotonic seconds)."""
+    """The claims in a lane, and since when (monotonic seconds)."""
 
-    claim: Claim
+    load: list[Claim]
     since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """What came back: the outcome of each claim, and for each call one outcome and how long it took, in seconds."""
+
+    outcomes: dict[Claim, Outcome]
+    calls: list[tuple[Outcome, float]]
+
+
+Lanes = dict[Future[dict[Claim, Outcome]], Flight]
 
 
 def due_providers() -> list[int]:
@@ -55,9 +66,8 @@ def due_providers() -> list[int]:
     now = timezone.now()
     due = Dispatch.objects.filter(provider=OuterRef("pk"), state=Dispatch.State.QUEUED, due_at__lte=now)
     providers = Provider.objects.filter(Exists(due), enabled=True)
-    return list(
-        providers.exclude(paused_until__gt=now, pause_reason=Provider.Pause.NETWORK).values_list("pk", flat=True)
-    )
+    away = (Provider.Pause.NETWORK, Provider.Pause.DOUBT)
+    return list(providers.exclude(paused_until__gt=now, pause_reason__in=away).values_list("pk", flat=True))
 
 
 def forward_alone(provider_id: int) -> int:
@@ -80,9 +90,10 @@ def forward_provider(provider_id: int) -> int:
     """Send a provider's due dispatches until there are none or the run's time is over; return how many were settled.
 
     While a lane hangs the others go on past the end of the run, because nobody else in this process would take over.
+    A provider that was away is asked for our balance first: a read risks no order.
     """
     provider = Provider.objects.filter(pk=provider_id, enabled=True).first()
-    if provider is None:
+    if provider is None or (connecting.is_half_open(provider) and not connecting.probe(provider)):
         return 0
     try:
         client = connecting.connect(provider)
@@ -105,43 +116,43 @@ def run_lanes(client: Client, provider: Provider) -> int:
     settled = 0
     end = time.monotonic() + settings.FORWARD_RUN_SECONDS
     lanes = provider.max_in_flight
-    in_flight: dict[Future[Added | Exception], Flight] = {}
+    in_flight: Lanes = {}
     with ThreadPoolExecutor(lanes, f"lane-{provider.pk}") as pool:
         while True:
             claims = None
-            if len(in_flight) < lanes and not stopping.is_set() and (time.monotonic() < end or hangs(in_flight)):
-                claims = claim_if_possible(provider.pk, lanes - len(in_flight))
-                for claim in claims or ():
-                    in_flight[pool.submit(send, client, claim)] = Flight(claim, time.monotonic())
+            room = lanes - sum(len(flight.load) for flight in in_flight.values())
+            if room > 0 and not stopping.is_set() and (time.monotonic() < end or hangs(in_flight)):
+                claims = claim_if_possible(provider.pk, room)
+                for load in pack(claims or ()):
+                    in_flight[pool.submit(send, client, load)] = Flight(load, time.monotonic())
             if not in_flight and claims is None:
-                return settled
-            outcomes = finished(in_flight)
-            settle_surely(provider, outcomes)
-            settled += len(outcomes)
+                if not wait_for_turn(provider.pk, end):
+                    return settled
+                continue
+            landed = land(in_flight)
+            settle_surely(provider, landed)
+            settled += len(landed.outcomes)
 
 
-def hangs(in_flight: Mapping[Future[Added | Exception], Flight]) -> bool:
+def hangs(in_flight: Lanes) -> bool:
     """Tell whether a lane has been waiting for its answer for longer than answers usually take."""
     return any(time.monotonic() - flight.since > HANGS_AFTER for flight in in_flight.values())
 
 
-def send(client: Client, claim: Claim) -> Added | Exception:
-    """Place one order at a provider and return what came of it, never raising: a lane has nobody to catch for it."""
-    try:
-        return client.add(claim.params, idempotency_key=claim.key)
-    except Exception as error:  # noqa: BLE001 - an error nobody thought of is doubt, and settles as such
-        return error
-
-
-def finished(in_flight: dict[Future[Added | Exception], Flight]) -> dict[Claim, Added | Exception]:
+def land(in_flight: Lanes) -> Landed:
     """Wait a tick for lanes to come back and return what did, so that their places are free again."""
     done, waiting = wait(in_flight, timeout=settings.FORWARD_EVERY_SECONDS, return_when=FIRST_COMPLETED)
     if done and waiting:
         done |= wait(waiting, timeout=GATHER_SECONDS).done
-    outcomes = {in_flight.pop(future).claim: future.result() for future in done}
-    for claim, outcome in outcomes.items():
-        answers.info("dispatch %s attempt %s: %s", claim.dispatch_id, claim.attempt, outcome)
-    return outcomes
+    now = time.monotonic()
+    landed = Landed({}, [])
+    for future in done:
+        flight, outcomes = in_flight.pop(future), future.result()
+        landed.outcomes.update(outcomes)
+        landed.calls.append((outcomes[flight.load[0]], now - flight.since))
+        for claim, outcome in outcomes.items():
+            answers.info("dispatch %s attempt %s: %s", claim.dispatch_id, claim.attempt, outcome)
+    return landed
 
 
 def claim_if_possible(provider_id: int, lanes: int) -> list[Claim] | None:
@@ -157,30 +168,47 @@ def claim_if_possible(provider_id: int, lanes: int) -> list[Claim] | None:
         return None
 
 
-def settle_surely(provider: Provider, outcomes: Mapping[Claim, Added | Exception]) -> None:
+def wait_for_turn(provider_id: int, end: float) -> bool:
+    """Wait until the provider's rate limit lets another command out; False when that is now, or after the run.
+
+    Ticks alone would lose whatever fraction of a call the bucket cannot hold.
+    """
+    try:
+        turn = pacing.next_turn(provider_id, pacing.Kind.COMMAND)
+    except (OperationalError, InterfaceError):
+        connection.close()
+        return False
+    seconds = 0.0 if turn is None else (turn - timezone.now()).total_seconds()
+    if seconds <= 0 or time.monotonic() + seconds > end:
+        return False
+    return not stopping.wait(seconds)
+
+
+def settle_surely(provider: Provider, landed: Landed) -> None:
     """Settle, again where the database was away for a moment: an answer that was read must not become doubt."""
-    if not outcomes:
+    if not landed.outcomes:
         return
     for pause in SETTLE_PAUSES:
         try:
-            settle(outcomes)
-            record(provider, outcomes.values())
+            settle(landed.outcomes)
+            record(provider, landed.calls)
         except (OperationalError, InterfaceError):
             logger.exception("not settled, trying again")
             connection.close()
             stopping.wait(pause)
         else:
             return
-    logger.error("%s dispatches stay leased until they are swept; the answers stand above", len(outcomes))
+    logger.error("%s dispatches stay leased until they are swept; the answers stand above", len(landed.outcomes))
 
 
-def record(provider: Provider, outcomes: Collection[Added | Exception]) -> None:
-    """Tell the breaker how attempts ended; a business refusal is an answer like any other."""
-    for outcome in outcomes:
-        if isinstance(outcome, ProviderError):
-            connecting.record_failure(provider, outcome)
-    if any(isinstance(outcome, Added | Rejected) for outcome in outcomes):
-        connecting.record_success(provider)
+def record(provider: Provider, calls: Collection[tuple[Outcome, float]]) -> None:
+    """Tell the breaker and the provider's health how calls ended; a business refusal is an answer like any other."""
+    health.count(provider.pk, calls)
+    for outcome, _seconds in calls:
+        if isinstance(outcome, ProviderError) and not isinstance(outcome, Rejected):
+            connecting.record_failure(provider, outcome, command=True)
+    if any(isinstance(outcome, Rejected) or not isinstance(outcome, Exception) for outcome, _seconds in calls):
+        connecting.record_success(provider, command=True)
 
 
 def forward_all() -> int:

@@ -5,15 +5,24 @@ it says otherwise. A doubtful dispatch never gives way: its first attempt may ha
 """
 
 import datetime
+import random
 
 from django.utils import timezone
 
-from catalog.models import Route
+from catalog.models import Route, Service
+from catalog.providers.errors import Reason, Unavailable
 from orders import lifecycle
 from orders.models import Dispatch, OrderEvent
 
 Kind = OrderEvent.Kind
 State = Dispatch.State
+
+
+FIRST_DELAY = 2
+LONGEST_DELAY = 1800
+# An order that the same link blocks waits for a delivery, which takes minutes, not seconds.
+WAIT_DELAY = 120
+JITTER = random.SystemRandom()
 
 
 def queue_again(dispatch: Dispatch, delay: datetime.timedelta, reason: str) -> None:
@@ -22,20 +31,47 @@ def queue_again(dispatch: Dispatch, delay: datetime.timedelta, reason: str) -> N
         lifecycle.note(dispatch.order_id, Kind.ATTEMPT, said(dispatch, reason=reason))
     dispatch.state = State.QUEUED
     dispatch.due_at = timezone.now() + delay
+    dispatch.look_at = None
     dispatch.retries += 1
     dispatch.reason = reason[:300]
-    dispatch.save(update_fields=["state", "due_at", "retries", "reason", "failing_since"])
+    dispatch.save(update_fields=["state", "due_at", "look_at", "retries", "reason", "failing_since"])
 
 
-def park(dispatch: Dispatch, reason: str, evidence: str = "") -> None:
-    """Make a dispatch UNCLEAR, and doubtful for ever. The caller writes the event."""
+def next_delay(retries: int, error: Unavailable | None = None) -> datetime.timedelta:
+    """Return when to try again: 2 s, doubling, with jitter, at most 30 minutes; `Retry-After` up to the same cap."""
+    seconds = min(FIRST_DELAY * 2 ** min(retries, 20), LONGEST_DELAY) * JITTER.uniform(0.5, 1)
+    if error is not None and error.reason == Reason.WAIT:
+        seconds = max(seconds, WAIT_DELAY)
+    if error is not None and error.retry_after is not None:
+        seconds = max(seconds, min(error.retry_after, LONGEST_DELAY))
+    return datetime.timedelta(seconds=seconds)
+
+
+def park(dispatch: Dispatch, reason: str, evidence: str = "", *, unknown_text: str = "") -> None:
+    """Make an `add` UNCLEAR, doubtful for ever, and looked into from now on. The caller writes the event.
+
+    `unknown_text` is kept while refusals that nobody has classed are the only doubt there ever was: then what the text
+    means is all that staff have to say.
+    """
+    all_unknown = bool(unknown_text) and (not dispatch.doubtful or bool(dispatch.unknown_text))
+    dispatch.unknown_text = unknown_text[:300] if all_unknown else ""
     dispatch.state = State.UNCLEAR
     dispatch.due_at = None
     dispatch.hold = ""
     dispatch.doubtful = True
+    dispatch.resend_until = None
+    dispatch.look_at = timezone.now()
     dispatch.reason = reason[:300]
-    dispatch.evidence = "\n\n".join(filter(None, [dispatch.evidence, evidence]))[-8192:]
-    dispatch.save(update_fields=["state", "due_at", "hold", "doubtful", "reason", "evidence"])
+    fields = ["state", "due_at", "hold", "doubtful", "resend_until", "look_at", "reason", "unknown_text"]
+    dispatch.save(update_fields=fields)
+    add_evidence(dispatch, evidence)
+
+
+def add_evidence(dispatch: Dispatch, evidence: str) -> None:
+    """Keep what came back beside what is known already; the last 8 KB of it."""
+    if evidence:
+        dispatch.evidence = "\n\n".join(filter(None, [dispatch.evidence, evidence]))[-8192:]
+        dispatch.save(update_fields=["evidence"])
 
 
 def hold(dispatch: Dispatch, why: Dispatch.Hold, reason: str) -> None:
@@ -50,11 +86,12 @@ def hold(dispatch: Dispatch, why: Dispatch.Hold, reason: str) -> None:
 
 
 def release(dispatch: Dispatch, *, actor_id: int | None = None) -> None:
-    """Queue a held dispatch again, due now."""
+    """Queue a dispatch again, due now; one in doubt needs a `resend_until`, which is saved with it."""
     dispatch.state = State.QUEUED
     dispatch.due_at = timezone.now()
     dispatch.hold = ""
-    dispatch.save(update_fields=["state", "due_at", "hold"])
+    dispatch.look_at = None
+    dispatch.save(update_fields=["state", "due_at", "hold", "look_at", "resend_until"])
     lifecycle.note(dispatch.order_id, Kind.RELEASED, said(dispatch), actor_id=actor_id)
 
 
@@ -65,8 +102,9 @@ def step_aside(dispatch: Dispatch, why: Dispatch.Hold, reason: str) -> None:
 
 
 def give_way(dispatch: Dispatch, reason: str) -> bool:
-    """Reject a dispatch in favour of the service's next usable route; False when it is doubtful or there is none."""
-    route = None if dispatch.doubtful else next_route(dispatch)
+    """Reject an `add` in favour of the service's next usable route; False when it is doubtful or there is none."""
+    is_add = dispatch.command == Dispatch.Command.ADD
+    route = next_route(dispatch) if is_add and not dispatch.doubtful else None
     if route is None:
         return False
     reject(dispatch, reason)
@@ -91,6 +129,8 @@ def next_route(dispatch: Dispatch) -> Route | None:
         provider_service__vanished_at=None,
         provider_service__provider__enabled=True,
     )
+    if dispatch.order.is_spread and dispatch.order.service.type != Service.Type.SUBSCRIPTIONS:
+        later = later.exclude(provider_service__dripfeed=False)
     return later.select_related("provider_service").order_by("position").first()
 
 
@@ -99,11 +139,12 @@ def reject(dispatch: Dispatch, reason: str, evidence: str = "") -> None:
     dispatch.state = State.REJECTED
     dispatch.due_at = None
     dispatch.hold = ""
+    dispatch.look_at = None
     dispatch.settled_at = timezone.now()
     dispatch.reason = reason[:300]
     if evidence:
         dispatch.evidence = evidence
-    dispatch.save(update_fields=["state", "due_at", "hold", "settled_at", "reason", "evidence"])
+    dispatch.save(update_fields=["state", "due_at", "hold", "look_at", "settled_at", "reason", "evidence"])
 
 
 def said(dispatch: Dispatch, **more: object) -> dict[str, object]:

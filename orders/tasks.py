@@ -3,7 +3,7 @@
 from celery import shared_task
 from celery.signals import worker_shutting_down
 
-from orders import auditing, claiming, forwarding, placing, resolving, syncing
+from orders import auditing, claiming, doubting, forwarding, placing, refills, resolving, syncing
 
 
 @shared_task(time_limit=60)
@@ -30,12 +30,22 @@ def sync_due() -> None:
 
 @shared_task
 def sync_provider(provider_id: int) -> None:
-    syncing.sync_provider(provider_id)
+    syncing.sync_alone(provider_id)
 
 
 @shared_task
 def release_held() -> None:
     resolving.release_held()
+
+
+@shared_task
+def look_into_doubts() -> None:
+    doubting.look_into_doubts()
+
+
+@shared_task
+def expire_refills() -> None:
+    refills.expire_refills()
 
 
 @shared_task
