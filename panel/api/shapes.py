@@ -4,6 +4,7 @@ Amounts are text with 5 places, rates and counts text without an exponent, ids o
 is ever null, and no success has a key named `error`.
 """
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -12,6 +13,8 @@ from django.conf import settings
 from django.http import HttpResponse
 
 from accounts.money import plain
+from accounts.requests import read_id
+from orders.models import Refill
 
 
 class ServiceRow(NamedTuple):
@@ -83,6 +86,27 @@ def status(row: OrderRow) -> dict[str, str]:
     }
 
 
+def refill(refill_id: int) -> dict[str, str]:
+    """Describe a refill that was asked for: its id, as text where there is one only."""
+    return {"refill": str(refill_id)}
+
+
+def refill_status(status: str) -> str:
+    """Name a refill's status in the words of the wire, which has none for an error."""
+    return Refill.Status.REJECTED.value if status == Refill.Status.ERROR else status
+
+
+def items(id_name: str, name: str, answers: Mapping[str, object]) -> list[dict[str, object]]:
+    """List what is said about ids as they were sent: those that are numbers as numbers."""
+    return [{id_name: _number(text), name: answer} for text, answer in answers.items()]
+
+
 def balance(money: Decimal) -> dict[str, str]:
     """Describe what the caller may spend."""
     return {"balance": amount(money), "currency": settings.CURRENCY}
+
+
+def _number(text: str) -> int | str:
+    """Write an id as the number that it is, or as it was sent: nobody finds 007 under 7."""
+    number = read_id(text)
+    return text if number is None or str(number) != text else number

@@ -79,6 +79,34 @@ def test_a_refusal_has_the_words_of_the_field_and_leaves_nothing(
     assert api(action="balance")["balance"] == "10.00000"
 
 
+def test_a_drip_feed_and_a_subscription_are_bought_with_their_own_fields(
+    api: Api, customer: User, make_service: MakeService, fund: Fund
+) -> None:
+    fund(customer, "10")
+    spread = make_service(rate=Decimal("0.90"), dripfeed=True)
+    followed = make_service(type="Subscriptions", rate=Decimal(2))
+    wish = {"username": "@carla", "min": 10, "max": 50, "posts": 3, "old_posts": 0, "delay": 0, "expiry": "31/12/2999"}
+    answers = [
+        api(action="add", service=spread.pk, link="a", quantity=100, runs=10, interval=30),
+        api(action="add", service=followed.pk, **wish),
+    ]
+    orders = [Order.objects.get(pk=answer["order"]) for answer in answers]
+    assert [(order.quantity, order.parts, order.charge) for order in orders] == [
+        (1000, 10, Decimal("0.9")),
+        (150, 3, Decimal("0.3")),
+    ]
+    told = api(action="status", orders=",".join(str(order.pk) for order in orders))
+    assert [told[str(order.pk)]["remains"] for order in orders] == ["1000", "150"]
+
+
+def test_drip_feed_is_refused_in_the_words_of_its_fields(api: Api, make_service: MakeService) -> None:
+    plain, spread = make_service(), make_service(dripfeed=True)
+    wish = {"action": "add", "link": "a", "quantity": 100, "runs": 10, "interval": 30}
+    assert api(**wish, service=plain.pk) == {"error": "Dripfeed is not supported by this service"}
+    assert api(**{**wish, "runs": 1001}, service=spread.pk) == {"error": "Incorrect runs"}
+    assert api(**{**wish, "interval": "null"}, service=spread.pk) == {"error": "Incorrect interval"}
+
+
 def test_a_service_that_cannot_be_bought_is_refused(api: Api, offer: dict[str, Any]) -> None:
     service = Service.objects.get()
     service.routes.update(enabled=False)

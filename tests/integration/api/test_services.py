@@ -43,6 +43,13 @@ def test_a_service_has_every_key_of_the_seed_with_its_type(api: Api, make_servic
     assert row | {"cancel": True} == SEED | {"service": made.pk, "rate": "0.9", "dripfeed": False, "desc": ""}
 
 
+def test_drip_feed_and_subscriptions_are_listed_as_they_are_sold(api: Api, make_service: MakeService) -> None:
+    make_service(dripfeed=True)
+    make_service(type="Subscriptions", min=10, max=500)
+    rows = [(row["type"], row["dripfeed"], row["min"], row["max"]) for row in api(action="services")]
+    assert rows == [("Default", True, "10", "100000"), ("Subscriptions", False, "10", "500")]
+
+
 def test_services_stand_by_category_and_position(api: Api, make_service: MakeService) -> None:
     last = Category.objects.create(name="Last", position=2)
     first = Category.objects.create(name="First", position=1)
