@@ -4,10 +4,14 @@ A draft is made anew for every answer from what the page sent; only `place` chan
 that it showed and a token, so that a moved price is never charged unseen and a double click never places two.
 """
 
+import datetime
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
+
+from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from accounts import ledger
 from accounts.errors import NotEnoughFundsError, UserError
@@ -21,18 +25,35 @@ from orders.models import Order
 
 # As many as a select is still of use for; the others are found in the list of services.
 LONGEST_LIST = 500
-# The sum is wanted before there is a link; any link will do for it.
-SOME_LINK = "-"
+# The sum is wanted before everything is filled in; what it does not depend on may be anything for it.
+ANYTHING = {"link": "-", "username": "-", "delay": "0", "expiry": ""}
+HALF_SPREAD = gettext_noop("Enter both the runs and the minutes between them to see the total.")
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    Service.Type.DEFAULT: ("link", "quantity"),
+    Service.Type.PACKAGE: ("link",),
+    Service.Type.CUSTOM_COMMENTS: ("link", "comments"),
+    Service.Type.SUBSCRIPTIONS: ("username", "min", "max", "posts", "old_posts", "delay", "expiry"),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a draft costs: `after` is the balance then, `missing` what the balance lacks."""
+    """What a draft costs: `after` is the balance then, `missing` what the balance lacks.
+
+    `units` are `parts` × `each`; `ends_at` is about when the last of several runs begins.
+    """
 
     units: int
     charge: Decimal
     after: Decimal
     missing: Decimal
+    parts: int = 1
+    ends_at: datetime.datetime | None = None
+
+    @property
+    def each(self) -> int:
+        """How much one run, or at most one post, is."""
+        return self.units // self.parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +85,16 @@ class Draft:
     @property
     def fields(self) -> tuple[str, ...]:
         """The fields that the service's type has."""
-        own = {Service.Type.DEFAULT: ("quantity",), Service.Type.CUSTOM_COMMENTS: ("comments",)}
-        return ("link", *own.get(Service.Type(self.offer.service.type), ())) if self.offer else ()
+        if self.offer is None:
+            return ()
+        service = self.offer.service
+        spread = service.type == Service.Type.DEFAULT and service.dripfeed
+        return FIELDS.get(service.type, ()) + (("runs", "interval") if spread else ())
+
+    @property
+    def delays(self) -> list[str]:
+        """The minutes that may be chosen between a post and its delivery."""
+        return [str(minutes) for minutes in forms.DELAYS]
 
     @property
     def moved_from(self) -> Decimal | None:
@@ -129,7 +158,12 @@ def _repeat(user_id: int, text: str | None) -> dict[str, str]:
     order = Order.objects.filter(user_id=user_id, pk=number).first() if number else None
     if order is None:
         return {}
-    return {"service": str(order.service_id), "link": order.link, "quantity": str(order.quantity), **order.details}
+    given = {"service": str(order.service_id), "link": order.link, "quantity": str(order.quantity), **order.details}
+    expiry = forms.read_date(given.get("expiry", ""))
+    if expiry is not None:
+        # As a date field reads it; a day that is over is no wish any more.
+        given["expiry"] = expiry.isoformat() if expiry >= timezone.localdate() else ""
+    return given
 
 
 def _choose_category(categories: list[Category], asked: int | None, service_id: int | None) -> int | None:
@@ -160,14 +194,23 @@ def _draft(user_id: int, offer: Offer | None, values: Mapping[str, str]) -> Draf
 def _price(offer: Offer | None, values: Mapping[str, str], balance: Decimal) -> tuple[Price | None, str]:
     if offer is None:
         return None, ""
+    # The least for each post costs nothing; where it is not given yet, any that fits will do.
+    enough = {**values, **ANYTHING, "min": forms.present(values, "min") or values.get("max", "")}
     try:
-        units = forms.parse_order(offer.service, {**values, "link": SOME_LINK}).units
+        request = forms.parse_order(offer.service, enough)
     except UserError as error:
-        given = forms.present(values, error.field)
-        return None, error.text if given else ""
-    charge = pricing.quote(offer.terms, units).charge
+        if forms.present(values, error.field):
+            return None, error.text
+        return None, HALF_SPREAD if error.field in {"runs", "interval"} else ""
+    charge = pricing.quote(offer.terms, request.units).charge
     after = EXACT.subtract(balance, charge)
-    return Price(units, charge, after, max(-after, Decimal(0))), ""
+    ends_at = _end_of_runs(request) if "interval" in request.details else None
+    return Price(request.units, charge, after, max(-after, Decimal(0)), request.parts, ends_at), ""
+
+
+def _end_of_runs(request: forms.OrderRequest) -> datetime.datetime:
+    minutes = int(request.details["interval"]) * (request.parts - 1)
+    return timezone.now() + datetime.timedelta(minutes=minutes)
 
 
 def _read_token(values: Mapping[str, str]) -> str | None:

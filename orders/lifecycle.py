@@ -1,36 +1,43 @@
 """The one place where an order's status changes, by a table, under the order's lock (ARCHITECTURE 3 and 4).
 
 Guarantee: only changes that ALLOWED names happen, each with an event; a refund is paid in the same transaction as the
-status that caused it, cumulatively, and never beyond the charge; the same report twice changes nothing.
+status that caused it, cumulatively, and never beyond the charge; the same report twice changes nothing. What a report's
+figures give back is reckoned in refunding.py, the end itself is made in ending.py.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from django.db import connection, transaction
-from django.utils import timezone
 
-from accounts import ledger
-from accounts.money import plain, share
-from orders.models import Order, OrderEvent
+from accounts.errors import UserError
+from catalog.providers.statuses import EXPIRED, PAUSED
+from orders import ending, refunding
+from orders.ending import ALLOWED, BY_HAND, ENDED, note
+from orders.models import Dispatch, Order, OrderEvent
+from orders.refunding import Report
+
+__all__ = [
+    "ALLOWED",
+    "ENDED",
+    "Report",
+    "accept",
+    "advance",
+    "cancel",
+    "counts",
+    "end_by_hand",
+    "mark",
+    "moves",
+    "note",
+    "settle_parts",
+    "take_counts",
+]
 
 Status = Order.Status
 Kind = OrderEvent.Kind
 Attention = Order.Attention
 
-ALLOWED: dict[str, frozenset[str]] = {
-    Status.PENDING: frozenset(
-        {Status.PROCESSING, Status.IN_PROGRESS, Status.COMPLETED, Status.PARTIAL, Status.CANCELED}
-    ),
-    Status.PROCESSING: frozenset({Status.IN_PROGRESS, Status.COMPLETED, Status.PARTIAL, Status.CANCELED}),
-    Status.IN_PROGRESS: frozenset({Status.COMPLETED, Status.PARTIAL, Status.CANCELED}),
-    Status.COMPLETED: frozenset({Status.PARTIAL, Status.CANCELED}),  # a provider correcting itself
-    Status.PARTIAL: frozenset({Status.PARTIAL, Status.CANCELED}),  # Partial again: more came back
-    Status.CANCELED: frozenset(),
-}
-ENDED = frozenset({Status.COMPLETED, Status.PARTIAL, Status.CANCELED})
 # What the next word that is known puts right.
 CLEARED_BY_NEWS = frozenset({Attention.UNKNOWN_WORD, Attention.FAILED})
 
@@ -41,37 +48,36 @@ WITH accepted AS (
 INSERT INTO orders_orderevent (order_id, kind, data) SELECT unnest(%(orders)s::bigint[]), 'accepted', '{}'
 """
 TAKE_COUNTS = """
-UPDATE orders_order o SET remains = coalesce(news.remains, o.remains),
+UPDATE orders_order o SET
+    remains = coalesce(
+        news.remains,
+        CASE WHEN o.ended_at IS NULL AND news.done IS NOT NULL
+            THEN (o.parts - greatest(o.parts_done, news.done)) * (o.quantity / o.parts) END,
+        o.remains
+    ),
+    parts_done = greatest(o.parts_done, news.done),
     start_count = CASE WHEN coalesce(o.start_count, 0) = 0 THEN coalesce(news.start_count, o.start_count)
         ELSE o.start_count END,
     reported_cost = coalesce(news.cost, o.reported_cost)
-FROM unnest(%(orders)s::bigint[], %(start_counts)s::bigint[], %(remains)s::bigint[], %(costs)s::numeric[])
-    AS news(id, start_count, remains, cost)
+FROM (
+    SELECT news.*, CASE WHEN told BETWEEN 0 AND parts AND parts_done IS NOT NULL THEN told::int END AS done
+    FROM unnest(%(orders)s::bigint[], %(start_counts)s::bigint[], %(remains)s::bigint[], %(costs)s::numeric[],
+        %(done)s::numeric[]) AS news(id, start_count, remains, cost, told)
+    JOIN orders_order USING (id)
+) news
 WHERE o.id = news.id AND o.status <> 'Canceled'
 """
 BEFORE_PROCESSING = [status for status, following in ALLOWED.items() if Status.PROCESSING in following]
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """News of one order, as a provider gave it: `status` in the wire's words, 'Failed' or 'Paused', None when unknown.
-
-    `cost` is what the provider says it charged, in the panel's currency.
-    """
-
-    status: str | None
-    word: str = ""
-    start_count: int | None = None
-    remains: int | None = None
-    cost: Decimal | None = None
-
-
 def moves(order: Order, report: Report) -> bool:
     """Tell whether a report may change an order's status, money or attention; a quick look without a lock."""
-    if order.status == Status.CANCELED or report.status not in ALLOWED:
+    if order.is_spread and report.status in {*ENDED, EXPIRED}:
+        return True  # its runs or posts have a say, which are looked at under the lock
+    if order.status == Status.CANCELED or not _is_known(order, report.status):
         return report.status != order.status
     if order.status == report.status == Status.PARTIAL:
-        return _partial_target(order, report) != order.refunded
+        return refunding.partial_target(order, report.remains) != order.refunded
     return report.status in ALLOWED[order.status] or order.attention in CLEARED_BY_NEWS
 
 
@@ -81,6 +87,7 @@ def counts(order: Order, report: Report) -> bool:
         _new_count(order, report) is not None
         or (report.remains is not None and report.remains != order.remains)
         or (report.cost is not None and report.cost != order.reported_cost)
+        or _new_done(order, report) is not None
     )
 
 
@@ -91,6 +98,7 @@ def take_counts(reports: Mapping[int, Report]) -> None:
         "start_counts": [report.start_count for report in reports.values()],
         "remains": [report.remains for report in reports.values()],
         "costs": [report.cost for report in reports.values()],
+        "done": [report.parts_done for report in reports.values()],
     }
     with connection.cursor() as cursor:
         cursor.execute(TAKE_COUNTS, rows)
@@ -100,24 +108,43 @@ def take_counts(reports: Mapping[int, Report]) -> None:
 def advance(order_id: int, report: Report) -> Order:
     """Apply a provider's report to an order: lock, check the table, write, event, refund, all in one transaction.
 
-    An earlier open status, or an open status after the end, is normal: only counts are taken. An unknown word,
-    a failure, or anything after Canceled sets `attention` and leaves one event for each word.
+    An earlier open status, or an open status after the end, is normal: only counts are taken; so is a pause of what is
+    spread. An unknown word, a failure, or anything after Canceled sets `attention` and leaves one event for each word.
     """
-    order = Order.objects.select_for_update(of=("self",)).select_related("service").get(pk=order_id)
-    if order.status == Status.CANCELED:
-        if report.status != Status.CANCELED:
-            _need_attention(order, Attention.REVIVED, report.word)
-            order.save(update_fields=["attention"])
-        return order
-    _take_counts(order, report)
-    if report.status is None:
-        _need_attention(order, Attention.UNKNOWN_WORD, report.word)
-    elif report.status not in ALLOWED:
-        _need_attention(order, Attention.FAILED, report.word)
+    order = _lock(order_id)
+    before = order.status
+    if before == Status.CANCELED:
+        _hear_of_canceled(order, report)
     else:
-        _follow(order, report.status, report)
-    order.save(update_fields=["status", "attention", "start_count", "remains", "refunded", "reported_cost", "ended_at"])
+        _take_counts(order, report)
+        if _is_known(order, report.status):
+            _follow(order, str(report.status), report)
+        else:
+            unknown = report.status is None or report.status == EXPIRED
+            ending.need_attention(order, Attention.UNKNOWN_WORD if unknown else Attention.FAILED, report.word)
+    ending.save(order, before)
     return order
+
+
+@transaction.atomic
+def settle_parts(order_id: int) -> None:
+    """Pay what runs or posts lack that ended after the order they belong to; the difference only, and never back.
+
+    Only where the order's end was reckoned by parts: what a person decided, or a provider's own figure, holds.
+    Expects the transaction that ends the part, so that one is never seen without the other.
+    """
+    order = _lock(order_id)
+    last = order.events.filter(kind__in=[Kind.STATUS, Kind.REFUNDED]).order_by("-pk").first()
+    done = last.data.get("done") if last else None
+    if done is None or order.status not in ENDED or order.refunded == order.charge:
+        return
+    children = ending.read_children(order)
+    left = refunding.count_undelivered(order, max(done, order.parts_done or 0, len(children)), children)
+    if left is None:
+        ending.need_attention(order, Attention.REMAINS, f"{len(children)} of {order.parts}")
+    else:
+        ending.give_back(order, left)
+    ending.save(order, order.status)
 
 
 def accept(*order_ids: int) -> None:
@@ -134,17 +161,41 @@ def cancel(order_id: int, *, why: str, actor_id: int | None = None) -> None:
 
     Expects the transaction that makes its dispatch REJECTED, so that it can no longer be sent.
     """
-    order = Order.objects.select_for_update().get(pk=order_id)
-    if Status.CANCELED not in ALLOWED[order.status]:
+    order = _lock(order_id)
+    before = order.status
+    if Status.CANCELED not in ALLOWED[before]:
         return
-    _change(order, Status.CANCELED, actor_id=actor_id)
-    _pay_back(order, order.charge, {"whole": True, "why": why})
-    order.save(update_fields=["status", "refunded", "ended_at"])
+    ending.change(order, Status.CANCELED, actor_id=actor_id)
+    ending.pay_back(order, order.charge, {"whole": True, "why": why})
+    ending.save(order, before)
 
 
-def note(order_id: int, kind: str, data: Mapping[str, object] | None = None, *, actor_id: int | None = None) -> None:
-    """Write an event of an order; `data` are the figures that its sentence is made of."""
-    OrderEvent.objects.create(order_id=order_id, kind=kind, data=dict(data or {}), actor_id=actor_id)
+@transaction.atomic
+def end_by_hand(order_id: int, status: str, remains: int | None, *, actor_id: int, why: str) -> Order:
+    """End an order that a provider has as staff say, where the table allows it, and clear its attention.
+
+    Partial gives back the share of `remains`, Canceled all that is left, also of what is spread: a person decided.
+    `why` is for staff alone. Raises UserError. Opens the transaction itself.
+    """
+    order = _lock(order_id)
+    before = order.status
+    if status not in ENDED or status not in ALLOWED[before]:
+        raise UserError("The order cannot be ended in this way any more", field="status")
+    if not Dispatch.objects.filter(order=order, command=Dispatch.Command.ADD, state=Dispatch.State.SENT).exists():
+        raise UserError("No provider has taken this order yet: decide about its dispatch instead", field="status")
+    target = _target_by_hand(order, status, remains)
+    said = {"how": BY_HAND, "attention": order.attention, "to": status, "remains": remains, "why": why}
+    note(order_id, Kind.RESOLVED, said, actor_id=actor_id)
+    order.attention = Attention.NONE
+    if status != before:
+        ending.change(order, status, actor_id=actor_id)
+    if status == Status.PARTIAL:
+        order.remains = remains
+        ending.pay_back(order, target, {"remains": remains, "quantity": order.quantity})
+    else:
+        ending.pay_back(order, target, {"whole": True, "why": "staff"})
+    ending.save(order, before)
+    return order
 
 
 def mark(order_id: int, attention: str, kind: str, data: Mapping[str, object]) -> None:
@@ -153,29 +204,46 @@ def mark(order_id: int, attention: str, kind: str, data: Mapping[str, object]) -
     note(order_id, kind, {"attention": attention, **data})
 
 
+def _lock(order_id: int) -> Order:
+    return Order.objects.select_for_update(of=("self",)).select_related("service").get(pk=order_id)
+
+
+def _is_known(order: Order, status: str | None) -> bool:
+    """Tell whether a word may be followed; a pause and an expiry are the lives of what is spread alone."""
+    return status in ALLOWED or (order.is_spread and status in {PAUSED, EXPIRED})
+
+
 def _follow(order: Order, status: str, report: Report) -> None:
     """Take a status that is one of ours, where the table allows it."""
     if order.attention in CLEARED_BY_NEWS:
         order.attention = Attention.NONE
-    if status == Status.PARTIAL:
-        _end_partial(order, report)
+    if order.is_spread and status in {*ENDED, EXPIRED}:
+        ending.end_spread(order, status, report)
+    elif status == Status.PARTIAL:
+        ending.end_partial(order, report)
     elif status in ALLOWED[order.status]:
-        _change(order, status)
+        ending.change(order, status)
         if status == Status.CANCELED:
-            _pay_back(order, order.charge, {"whole": True})
+            ending.pay_back(order, order.charge, {"whole": True})
 
 
-def _change(order: Order, status: str, *, actor_id: int | None = None) -> None:
-    note(order.pk, Kind.STATUS, {"from": order.status, "to": status}, actor_id=actor_id)
-    order.status = status
-    if status in ENDED and order.ended_at is None:
-        order.ended_at = timezone.now()
+def _hear_of_canceled(order: Order, report: Report) -> None:
+    """Take a canceled order's end again, which may give back more of what is spread; anything else is for staff."""
+    if order.is_spread and report.status in {Status.CANCELED, EXPIRED}:
+        if order.refunded < order.charge:
+            ending.end_spread(order, str(report.status), report)
+    elif report.status != Status.CANCELED:
+        ending.need_attention(order, Attention.REVIVED, report.word)
 
 
 def _take_counts(order: Order, report: Report) -> None:
-    count = _new_count(order, report)
+    count, done = _new_count(order, report), _new_done(order, report)
     if count is not None:
         order.start_count = count
+    if done is not None:
+        order.parts_done = done
+        if order.ended_at is None:
+            order.remains = (order.parts - done) * refunding.part_size(order)
     if report.remains is not None:
         order.remains = report.remains
     if report.cost is not None:
@@ -189,47 +257,22 @@ def _new_count(order: Order, report: Report) -> int | None:
     return report.start_count
 
 
-def _partial_target(order: Order, report: Report) -> Decimal | None:
-    """Return the share of the charge that this very report gives back; None where its remains cannot be."""
-    if report.remains is None or not 1 <= report.remains <= order.quantity:
+def _new_done(order: Order, report: Report) -> int | None:
+    """Return the number of parts done where it is possible and larger than before."""
+    done = report.parts_done
+    if done is None or not order.is_spread or not 0 <= done <= order.parts:
         return None
-    return share(order.charge, report.remains, order.quantity)
+    return done if order.parts_done is None or done > order.parts_done else None
 
 
-def _end_partial(order: Order, report: Report) -> None:
-    """Refund the share that this very report says remains; absurd remains pay nothing and go to staff."""
-    if order.status != Status.PARTIAL:
-        _change(order, Status.PARTIAL)
-    target = _partial_target(order, report)
+def _target_by_hand(order: Order, status: str, remains: int | None) -> Decimal:
+    if status == Status.COMPLETED:
+        return order.refunded
+    if status == Status.CANCELED:
+        return order.charge
+    target = refunding.partial_target(order, remains)
     if target is None:
-        _need_attention(order, Attention.REMAINS, str(report.remains))
-    elif target < order.refunded:
-        _need_attention(order, Attention.SHRUNK, str(report.remains))
-    else:
-        _pay_back(order, target, {"remains": report.remains, "quantity": order.quantity})
-
-
-def _pay_back(order: Order, target: Decimal, how: dict[str, object]) -> None:
-    """Bring what was refunded up to `target`; the difference is paid once, under a reference that names the target."""
-    due = target - order.refunded
-    if due <= 0:
-        return
-    order.refunded = target
-    ledger.refund(order.user_id, due, reference=f"order:{order.pk}:refund:{plain(target)}")
-    figures = {
-        "amount": plain(due),
-        "refunded": plain(target),
-        "charge": plain(order.charge),
-        "rate": plain(order.rate),
-    }
-    note(order.pk, Kind.REFUNDED, figures | how)
-
-
-def _need_attention(order: Order, attention: str, word: str) -> None:
-    """Set attention, with one event for each order and word, however often it is reported."""
-    order.attention = attention
-    told = OrderEvent.objects.filter(
-        order=order, kind=Kind.ATTENTION, data__attention=attention, data__word=word
-    ).exists()
-    if not told:
-        note(order.pk, Kind.ATTENTION, {"attention": attention, "word": word})
+        raise UserError(f"Enter a number from 1 to {order.quantity}", field="remains")
+    if target <= order.refunded:
+        raise UserError("So much has been given back already", field="remains")
+    return target

@@ -19,12 +19,11 @@ from accounts.errors import UserError
 from accounts.money import plain
 from catalog import pricing
 from catalog.models import Service
-from orders.forms import OrderRequest, parse_order
+from orders.forms import MOST_UNITS, OrderRequest, parse_order
 from orders.models import PlacedOnce
 
 KEY_KEPT = datetime.timedelta(days=7)
 LONGEST_KEY = 128
-MOST_UNITS = 10**12
 
 CLAIM_KEY = """
 INSERT INTO orders_placedonce (user_id, key, digest, order_id)
@@ -34,12 +33,12 @@ ON CONFLICT (user_id, key) DO NOTHING RETURNING order_id
 
 PLACE = """
 WITH placed AS (
-    INSERT INTO orders_order (id, user_id, service_id, link, quantity, details, status, attention, remains, rate,
-        charge, provider_rate, exchange_rate, expected_cost)
+    INSERT INTO orders_order (id, user_id, service_id, link, quantity, parts, parts_done, details, status, attention,
+        remains, rate, charge, provider_rate, exchange_rate, expected_cost)
     VALUES (coalesce(%(id)s::bigint, nextval(pg_get_serial_sequence('orders_order', 'id'))), %(user)s::bigint,
-        %(service)s::bigint, %(link)s::text, %(units)s::bigint, %(details)s::jsonb, 'Pending', '', %(units)s::bigint,
-        %(rate)s::numeric, %(charge)s::numeric, %(provider_rate)s::numeric, %(exchange_rate)s::numeric,
-        %(cost)s::numeric)
+        %(service)s::bigint, %(link)s::text, %(units)s::bigint, %(parts)s::int, %(done)s::int, %(details)s::jsonb,
+        'Pending', '', %(units)s::bigint, %(rate)s::numeric, %(charge)s::numeric, %(provider_rate)s::numeric,
+        %(exchange_rate)s::numeric, %(cost)s::numeric)
     RETURNING id
 ), told AS (
     INSERT INTO orders_orderevent (order_id, kind, data) SELECT id, 'placed', %(event)s::jsonb FROM placed
@@ -102,12 +101,16 @@ def _insert(
     user_id: int, request: OrderRequest, terms: pricing.Terms, price: pricing.Quote, order_id: int | None
 ) -> int:
     said = {"rate": plain(price.rate), "units": request.units, "charge": plain(price.charge), "flat": terms.flat}
+    if request.is_spread:
+        said["parts"] = request.parts
     values = {
         "id": order_id,
         "user": user_id,
         "service": request.service.pk,
         "link": request.link,
         "units": request.units,
+        "parts": request.parts,
+        "done": 0 if request.is_spread else None,
         "details": json.dumps(dict(request.details)),
         "rate": price.rate,
         "charge": price.charge,
@@ -145,16 +148,17 @@ def _placed_before(user_id: int, key: str, digest: str) -> int:
 def find_placed(user_id: int, key: str, service_text: str, values: Mapping[str, str]) -> int | None:
     """Return the order that this key placed with this very request, although it could not be placed any more.
 
-    A service that was switched off or got other limits since must not make a repeated call look refused: its sender
-    would take the order for lost and give the money back. None when the key is new or the request another one.
+    A service that was switched off or got other limits since, or a day that has passed, must not make a repeated call
+    look refused: its sender would take the order for lost and give the money back. None when the key is new or the
+    request another one.
     """
     before = PlacedOnce.objects.filter(user_id=user_id, key=key).select_related("order__service").first()
     if before is None or service_text != str(before.order.service_id):
         return None
     service = before.order.service
-    service.min, service.max = 1, MOST_UNITS
+    service.min, service.max, service.dripfeed = 1, MOST_UNITS, before.order.is_spread
     try:
-        request = parse_order(service, values)
+        request = parse_order(service, values, today=datetime.date.min)
     except UserError:
         return None
     return before.order_id if request_digest("add", request) == before.digest else None

@@ -4,7 +4,7 @@ Told from the public events alone: what happens between us and providers is not 
 """
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -13,22 +13,14 @@ from django.utils.translation import gettext_lazy
 
 from accounts.money import share
 from accounts.templatetags.money import count, money, short
-from orders.models import Order, OrderEvent
+from orders import wording
+from orders.models import Cancel, Order, OrderEvent, Refill
 
 Kind = OrderEvent.Kind
 Status = Order.Status
 
-# Why a provider refused for good, where it concerns what the customer gave (PROTOCOL 4); else it is our affair.
-WHY = {
-    "invalid_link": gettext_lazy("The link was not accepted."),
-    "link_duplicate": gettext_lazy("Another order for this link was still running."),
-    "duplicate_link": gettext_lazy("Another order for this link was still running."),
-    "quantity_too_low": gettext_lazy("The quantity was too low."),
-    "quantity_too_high": gettext_lazy("The quantity was too high."),
-    "quantity_invalid": gettext_lazy("The quantity was not accepted."),
-    "comments_invalid": gettext_lazy("The comments were not accepted."),
-    "staff": gettext_lazy("Our staff canceled it."),
-}
+# Why an order came to nothing where that is our affair alone; everything else is said by wording.py.
+OUR_AFFAIR = frozenset({"unavailable", "order_unknown"})
 MEANING = {
     Status.PENDING: gettext_lazy("Paid, and waiting to be accepted."),
     Status.PROCESSING: gettext_lazy("Accepted, and about to start."),
@@ -36,6 +28,20 @@ MEANING = {
     Status.COMPLETED: gettext_lazy("Delivered in full."),
     Status.PARTIAL: gettext_lazy("Ended early; the undelivered part came back to your balance."),
     Status.CANCELED: gettext_lazy("Ended; what was left came back to your balance."),
+}
+REFILLS: Mapping[str, object] = {
+    Refill.Status.PENDING: gettext_lazy("Refill asked for"),
+    Refill.Status.IN_PROGRESS: gettext_lazy("Refill started"),
+    Refill.Status.COMPLETED: gettext_lazy("Refilled"),
+    Refill.Status.REJECTED: gettext_lazy("Refill refused"),
+    Refill.Status.ERROR: gettext_lazy("Refill failed"),
+}
+CANCELS: Mapping[str, object] = {
+    Cancel.Status.ASKED: gettext_lazy("Cancellation asked for"),
+    Cancel.Status.NOTED: gettext_lazy("Cancellation passed on, not yet granted"),
+    Cancel.Status.DONE: gettext_lazy("Cancellation granted"),
+    Cancel.Status.REFUSED: gettext_lazy("Cancellation refused"),
+    Cancel.Status.LATE: gettext_lazy("Too late to cancel: it was delivered already"),
 }
 
 
@@ -79,24 +85,42 @@ def explain(order: Order) -> str:
 
 def _tell(order: Order, event: OrderEvent, returned: OrderEvent | None) -> Step:
     if event.kind == Kind.PLACED:
-        return Step(event.created_at, _("Placed and paid"), sum=_price_sum(event.data))
+        return Step(event.created_at, _("Placed and paid"), sum=_price_sum(event.data), detail=_tell_parts(order))
     if event.kind == Kind.ACCEPTED:
         return Step(event.created_at, _("Accepted for delivery"), tone=Status.PROCESSING)
     status = str(event.data.get("to", ""))
+    if event.kind in {Kind.REFILL, Kind.CANCEL}:
+        told = REFILLS if event.kind == Kind.REFILL else CANCELS
+        why = wording.say(str(event.data.get("why", "")))
+        return Step(event.created_at, str(told.get(status, status)), tone=status, detail=why)
     return Step(
         event.created_at,
-        _tell_status(order, status, returned),
+        _tell_status(order, status, event.data, returned),
         tone=status,
         sum=_return_sum(order, returned) if returned else "",
         detail=_detail(order, status, returned),
     )
 
 
-def _tell_status(order: Order, status: str, returned: OrderEvent | None) -> str:
+def _tell_parts(order: Order) -> str:
+    """Say over how many runs or posts an order is spread; nothing where it comes at once."""
+    if not order.is_spread:
+        return ""
+    words = {"parts": count(order.parts), "each": count(order.quantity // order.parts)}
+    return (_("%(parts)s runs of %(each)s") if _has_runs(order) else _("%(parts)s posts, %(each)s at most")) % words
+
+
+def _has_runs(order: Order) -> bool:
+    return "runs" in order.details
+
+
+def _tell_status(order: Order, status: str, said: Mapping[str, object], returned: OrderEvent | None) -> str:
     remains = returned.data.get("remains") if returned else None
     if status == Status.PARTIAL and isinstance(remains, int):
         delivered = {"delivered": count(order.quantity - remains), "quantity": count(order.quantity)}
         return _("%(delivered)s of %(quantity)s delivered, the rest came back") % delivered
+    if returned and isinstance(said.get("done"), int) and said["done"]:
+        return _tell_spread_end(order, status, {"done": said["done"], "parts": order.parts})
     words = {
         Status.PROCESSING: _("Accepted for delivery"),
         Status.IN_PROGRESS: _("Started"),
@@ -107,15 +131,29 @@ def _tell_status(order: Order, status: str, returned: OrderEvent | None) -> str:
     return words.get(Status(status), status) if status in Status.values else status
 
 
+def _tell_spread_end(order: Order, status: str, words: Mapping[str, object]) -> str:
+    if status == Status.CANCELED and _has_runs(order):
+        return _("Canceled with %(done)s of %(parts)s runs delivered, the rest came back") % words
+    if status == Status.CANCELED:
+        return _("Canceled with %(done)s of %(parts)s posts served, the rest came back") % words
+    if _has_runs(order):
+        return _("%(done)s of %(parts)s runs delivered, the rest came back") % words
+    return _("%(done)s of %(parts)s posts served, the rest came back") % words
+
+
 def _detail(order: Order, status: str, returned: OrderEvent | None) -> str:
     if status == Status.IN_PROGRESS and order.start_count is not None:
         return _("Start count %(count)s") % {"count": count(order.start_count)}
     if status == Status.PARTIAL and order.attention == Order.Attention.REMAINS:
         return _("What comes back to you is being looked at.")
-    why = returned.data.get("why") if returned else None
-    if why is None:
-        return ""
-    return str(WHY.get(str(why), gettext_lazy("It could not be delivered.")))
+    said = returned.data if returned else {}
+    if said.get("why"):
+        why = str(said["why"])
+        known = why in wording.WHY and why not in OUR_AFFAIR
+        return wording.say(why) if known else _("It could not be delivered.")
+    if said.get("lacking"):
+        return _("%(count)s of it were missing from what came.") % {"count": count(said["lacking"])}
+    return ""
 
 
 def _tell_return(order: Order, event: OrderEvent) -> Step:
@@ -133,19 +171,29 @@ def _price_sum(said: dict[str, object]) -> str:
 
 
 def _return_sum(order: Order, event: OrderEvent) -> str:
-    """Write what came back as a sum: charge × remains ÷ quantity, less what had come back before."""
+    """Write what came back as a sum: charge × the share that was not delivered, less what had come back before."""
     said = event.data
     amount, refunded = Decimal(str(said["amount"])), Decimal(str(said["refunded"]))
     words = {"amount": money(amount)}
-    remains, before = said.get("remains"), refunded - amount
-    if isinstance(remains, int):
-        left = f"{short(order.charge)} × {count(remains)} ÷ {count(order.quantity)}"
-        words["sum"] = f"{left} = {money(share(order.charge, remains, order.quantity))}"
+    part, before = _share(order, said), refunded - amount
+    if part:
+        left = f"{short(order.charge)} × {count(part[0])} ÷ {count(part[1])}"
+        words["sum"] = f"{left} = {money(share(order.charge, *part))}"
     else:
         words["sum"] = money(refunded)
     if before:
         words["before"] = money(before)
         return _("%(sum)s, less %(before)s before: %(amount)s returned to your balance") % words
-    if isinstance(remains, int):
+    if part:
         return _("%(sum)s returned to your balance") % words
     return _("%(amount)s returned to your balance") % words
+
+
+def _share(order: Order, said: Mapping[str, object]) -> tuple[int, int] | None:
+    """Return what was not delivered and of how much: in whole runs or posts where nothing lacks, else in units."""
+    done, undelivered, remains = said.get("done"), said.get("undelivered"), said.get("remains")
+    if isinstance(done, int) and not said.get("lacking"):
+        return order.parts - done, order.parts
+    if isinstance(undelivered, int):
+        return undelivered, order.quantity
+    return (remains, order.quantity) if isinstance(remains, int) else None

@@ -74,7 +74,9 @@ def test_limits_that_cannot_be_are_skipped_with_the_reason(provider: Provider, l
     assert ProviderService.objects.count() == 0
 
 
-@pytest.mark.parametrize("word", ["default", " Default ", "", "Custom_comments", "custom-comments", "PACKAGE"])
+@pytest.mark.parametrize(
+    "word", ["default", " Default ", "", "Custom_comments", "custom-comments", "PACKAGE", "Subscriptions "]
+)
 def test_type_spellings_are_folded(word: str) -> None:
     assert importing.read_type(word) != Service.Type.UNKNOWN
 
@@ -126,3 +128,26 @@ def test_a_catalogue_that_cannot_be_read_changes_nothing(provider: Provider, san
     with pytest.raises(Unavailable):
         importing.import_services(provider)
     assert ProviderService.objects.count() == 0
+
+
+def test_drip_feed_is_on_where_the_provider_says_so_and_off_where_it_does_not(provider: Provider) -> None:
+    importing.apply_catalogue(
+        provider,
+        read(
+            row("1", dripfeed=True),
+            row("2", dripfeed=False),
+            row("3", dripfeed=None),
+            row("4", dripfeed=True, type="Package"),
+        ),
+    )
+    flags = Service.objects.order_by("routes__provider_service__remote_id").values_list("dripfeed", flat=True)
+    assert list(flags) == [True, False, False, False]
+    Service.objects.update(dripfeed=True)
+    importing.apply_catalogue(provider, read(row("2", dripfeed=False, max=20)))
+    assert Service.objects.get(max=20).dripfeed
+
+
+def test_subscriptions_come_in_with_the_limits_of_a_post(provider: Provider) -> None:
+    importing.apply_catalogue(provider, read(row("1", type="subscriptions", min=10, max=500)))
+    service = Service.objects.get()
+    assert (service.type, service.min, service.max, service.enabled) == (Service.Type.SUBSCRIPTIONS, 10, 500, True)

@@ -3,9 +3,10 @@ from decimal import Decimal
 import pytest
 
 from accounts import ledger
+from accounts.errors import UserError
 from accounts.models import User
 from orders import lifecycle
-from orders.models import Order
+from orders.models import Cancel, Dispatch, Order
 from tests.conftest import Fund, MakeService, Place
 
 
@@ -14,6 +15,13 @@ def order(customer: User, make_service: MakeService, fund: Fund, place: Place, b
     """An order of 1000 for 2.50, with nothing left on the balance."""
     fund(customer, "2.5")
     return place(customer, make_service(rate=Decimal("2.5")), quantity="1000")
+
+
+@pytest.fixture
+def sent(order: Order) -> Order:
+    """The same order, which a provider has."""
+    order.dispatches.update(state=Dispatch.State.SENT, remote_id="7", due_at=None)
+    return order
 
 
 def report(status: str | None, **fields: int) -> lifecycle.Report:
@@ -115,3 +123,96 @@ def test_counts_are_taken_for_many_as_for_one(order: Order) -> None:
     lifecycle.take_counts({order.pk: report("In progress", remains=1)})
     order.refresh_from_db()
     assert order.remains == 700
+
+
+def test_an_expiry_means_nothing_to_an_order_that_comes_at_once(order: Order) -> None:
+    after = lifecycle.advance(order.pk, report("Expired", remains=1000))
+    assert (after.status, after.attention, after.refunded) == ("Pending", Order.Attention.UNKNOWN_WORD, Decimal(0))
+
+
+@pytest.mark.parametrize(
+    ("end", "wish"), [("Completed", "late"), ("Partial", "done"), ("Canceled", "done"), ("In progress", "asked")]
+)
+def test_the_end_of_an_order_ends_the_wish_to_cancel_it(order: Order, end: str, wish: str) -> None:
+    Cancel.objects.create(order=order)
+    for _ in range(2):
+        lifecycle.advance(order.pk, report(end, remains=100))
+    cancel = Cancel.objects.get()
+    assert (cancel.status, cancel.ended_at is None) == (wish, wish == "asked")
+    assert [event.data for event in order.events.filter(kind="cancel")] == [{"to": wish}] * (wish != "asked")
+
+
+def test_a_wish_that_was_refused_stays_so(order: Order) -> None:
+    Cancel.objects.create(order=order, status=Cancel.Status.REFUSED)
+    lifecycle.cancel(order.pk, why="staff")
+    assert Cancel.objects.get().status == Cancel.Status.REFUSED
+    assert not order.events.filter(kind="cancel").exists()
+
+
+def test_canceling_what_no_provider_has_ends_the_wish_as_well(order: Order) -> None:
+    Cancel.objects.create(order=order)
+    order.dispatches.update(state=Dispatch.State.REJECTED, due_at=None)
+    lifecycle.cancel(order.pk, why="customer")
+    assert Cancel.objects.get().status == Cancel.Status.DONE
+    assert [event.kind for event in order.events.all()][:3] == ["cancel", "refunded", "status"]
+
+
+@pytest.mark.parametrize(
+    ("status", "remains", "refunded"),
+    [("Completed", None, "0"), ("Partial", 400, "1"), ("Partial", 1000, "2.5"), ("Canceled", None, "2.5")],
+)
+def test_staff_may_end_an_order_that_a_provider_has(
+    sent: Order, staff: User, status: str, remains: int | None, refunded: str
+) -> None:
+    lifecycle.advance(sent.pk, report("Failed"))
+    after = lifecycle.end_by_hand(sent.pk, status, remains, actor_id=staff.pk, why="They said so")
+    assert (after.status, after.refunded, after.attention) == (status, Decimal(refunded), "")
+    assert after.ended_at is not None
+    decided = after.events.get(kind="resolved")
+    assert (decided.actor, decided.data["why"], decided.data["attention"]) == (staff, "They said so", "failed")
+    assert all("They said so" not in str(event.data) for event in after.events.exclude(kind="resolved"))
+
+
+def test_what_staff_have_ended_is_not_brought_up_again_by_the_same_word(sent: Order, staff: User) -> None:
+    lifecycle.advance(sent.pk, report("Failed"))
+    lifecycle.end_by_hand(sent.pk, "Completed", None, actor_id=staff.pk, why="Seen")
+    assert lifecycle.advance(sent.pk, report("Failed")).attention == ""
+    assert lifecycle.advance(sent.pk, report(None)).attention == Order.Attention.UNKNOWN_WORD
+
+
+def test_staff_may_give_back_more_of_a_partial_order_but_never_less(sent: Order, staff: User) -> None:
+    lifecycle.advance(sent.pk, report("Partial", remains=100))
+    for remains in (100, 99):
+        with pytest.raises(UserError, match="given back already"):
+            lifecycle.end_by_hand(sent.pk, "Partial", remains, actor_id=staff.pk, why="x")
+    assert lifecycle.end_by_hand(sent.pk, "Partial", 101, actor_id=staff.pk, why="x").refunded == Decimal("0.2525")
+    assert lifecycle.end_by_hand(sent.pk, "Canceled", None, actor_id=staff.pk, why="x").refunded == Decimal("2.5")
+
+
+@pytest.mark.parametrize(
+    ("before", "status", "remains"),
+    [
+        ("Completed", "Completed", None),
+        ("Completed", "In progress", None),
+        ("Partial", "Completed", None),
+        ("Canceled", "Partial", 1000),
+        ("Canceled", "Canceled", None),
+        ("In progress", "Partial", None),
+        ("In progress", "Partial", 0),
+        ("In progress", "Partial", 1001),
+        ("In progress", "Expired", None),
+    ],
+)
+def test_staff_cannot_end_an_order_in_a_way_that_is_not_one(
+    sent: Order, staff: User, before: str, status: str, remains: int | None
+) -> None:
+    lifecycle.advance(sent.pk, report(before, remains=10))
+    events = sent.events.count()
+    with pytest.raises(UserError):
+        lifecycle.end_by_hand(sent.pk, status, remains, actor_id=staff.pk, why="x")
+    assert sent.events.count() == events
+
+
+def test_staff_do_not_end_an_order_that_may_still_be_sent(order: Order, staff: User) -> None:
+    with pytest.raises(UserError, match="dispatch"):
+        lifecycle.end_by_hand(order.pk, "Canceled", None, actor_id=staff.pk, why="x")
