@@ -117,7 +117,7 @@ class ReadOnlyInline(PanelInline):
 class AskForm(forms.Form):
     """A form of an asking page, in the admin's looks."""
 
-    WIDGETS: ClassVar = (
+    WIDGETS: ClassVar[tuple[tuple[type[forms.Field], type[forms.Widget]], ...]] = (
         (forms.DecimalField, UnfoldAdminDecimalFieldWidget),
         (forms.CharField, UnfoldAdminTextInputWidget),
     )

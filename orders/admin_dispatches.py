@@ -1,4 +1,4 @@
-"""The queue that needs a person: dispatches in doubt or held, what came back, and the three ways out."""
+"""The queue that needs a person: dispatches in doubt or held, and what is done about them (admin_doubt.py)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,16 +10,28 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
 from django.utils.timesince import timesince
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
-from accounts import ledger
-from accounts.admin_pages import NOTHING, AskForm, ReadOnlyAdmin, StaffRequest, amount, change_url, column, link
+from accounts.admin_pages import NOTHING, ReadOnlyAdmin, StaffRequest, amount, change_url, column, link
 from accounts.errors import UserError
 from accounts.money import plain
+from catalog import classing
 from orders import resolving
+from orders.admin_doubt import (
+    CONFIRMATION,
+    ArrivedForm,
+    MeaningForm,
+    SendAgainForm,
+    WhyForm,
+    ask_meaning,
+    breakable,
+    may_class,
+    offer_ways,
+    show_evidence,
+)
 from orders.models import Dispatch
 
 State = Dispatch.State
@@ -30,27 +42,7 @@ STATE_LOOKS = {
     State.HELD: "warning",
     State.UNCLEAR: "danger",
 }
-# Typed by hand, so that nobody sends an order twice by a slip of the mouse.
-CONFIRMATION = "I looked: the provider does not have it"
 SHORT = 80
-
-
-class ArrivedForm(AskForm):
-    """Under which id the provider has the order."""
-
-    remote_id = forms.CharField(label=_("Its ID at the provider"), max_length=100)
-
-
-class SendAgainForm(AskForm):
-    """That the provider does not have the order; typed only where an attempt is in doubt."""
-
-    looked = forms.CharField(label=_("Type: %s") % CONFIRMATION, required=False, max_length=100)
-
-
-class CancelForm(AskForm):
-    """Why the order is canceled."""
-
-    why = forms.CharField(label=_("Reason, for our own books"), max_length=200)
 
 
 class QueueFilter(admin.SimpleListFilter):
@@ -75,20 +67,36 @@ class QueueFilter(admin.SimpleListFilter):
 class DispatchAdmin(ReadOnlyAdmin):
     """Dispatches; nothing is edited by hand, and whoever loses a race is told so."""
 
-    list_display = ("id", "order_link", "customer", "provider", "state_label", "why", "came_back_short", "claimed_at")
+    list_display = (
+        "id",
+        "order_link",
+        "customer",
+        "command",
+        "provider",
+        "state_label",
+        "why",
+        "came_back_short",
+        "claimed_at",
+    )
     list_display_links = ("id",)
-    list_filter = (QueueFilter, "hold", ("provider", admin.RelatedOnlyFieldListFilter))
+    list_filter = (QueueFilter, "command", "hold", ("provider", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("order__user", "provider")
     search_fields = ("=order__id", "=remote_id")
     search_help_text = _("ID of the order, or the provider's ID")
     change_form_outer_before_template: Any = "admin/panel/ways.html"
     fieldsets = (
-        (None, {"fields": (("state", "doubt"), ("order_link", "customer"), "why", "came_back")}),
+        (
+            None,
+            {"fields": (("command", "state"), ("doubt", "look_at"), ("order_link", "customer"), "why", "came_back")},
+        ),
         (
             _("What to look for there"),
             {"fields": (("provider_link", "claimed_at"), "service", ("link_whole", "quantity"), "balance")},
         ),
-        (_("Attempts"), {"fields": (("attempt", "remote_id"), ("created_at", "due_at", "settled_at"))}),
+        (
+            _("Attempts"),
+            {"fields": (("attempt", "remote_id"), ("created_at", "due_at"), ("first_claimed_at", "settled_at"))},
+        ),
     )
     readonly_fields = (
         "doubt",
@@ -155,12 +163,12 @@ class DispatchAdmin(ReadOnlyAdmin):
     @column(_("why"))
     def why(self, dispatch: Dispatch) -> str:
         if dispatch.hold:
-            return f"{Dispatch.Hold(dispatch.hold).label}: {dispatch.reason}"
-        return dispatch.reason or NOTHING
+            return breakable(f"{Dispatch.Hold(dispatch.hold).label}: {dispatch.reason}")
+        return breakable(dispatch.reason) if dispatch.reason else NOTHING
 
     @column(_("what came back"))
     def came_back(self, dispatch: Dispatch) -> str:
-        return format_html("<pre>{}</pre>", dispatch.evidence) if dispatch.evidence else str(_("Nothing."))
+        return breakable(dispatch.evidence) if dispatch.evidence else str(_("Nothing."))
 
     @column(_("what came back"))
     def came_back_short(self, dispatch: Dispatch) -> str:
@@ -170,23 +178,23 @@ class DispatchAdmin(ReadOnlyAdmin):
     def render_change_form(self, request: Any, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         """Show the ways out above what is known, to those who may take them."""
         dispatch = kwargs.get("obj")
-        allowed = request.user.has_perm("orders.change_dispatch")
-        if dispatch is not None and allowed and dispatch.state in resolving.RESOLVABLE:
-            order = dispatch.order
-            returned = order.charge - order.refunded
-            context["ways"] = {
-                "arrived": ArrivedForm(prefix="arrived"),
-                "send_again": SendAgainForm(prefix="send_again") if dispatch.doubtful else None,
-                "cancel": CancelForm(prefix="cancel"),
-                "returned": amount(returned),
-                "balance": amount(ledger.read_balance(order.user_id)),
-                "balance_after": amount(ledger.read_balance(order.user_id) + returned),
-            }
+        if dispatch is not None and dispatch.state in resolving.RESOLVABLE:
+            if dispatch.command == Dispatch.Command.ADD and dispatch.doubtful:
+                context["evidence"] = show_evidence(dispatch)
+            if request.user.has_perm("orders.change_dispatch"):
+                context["ways"] = offer_ways(dispatch)
+                context["meaning"] = ask_meaning(request, dispatch)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def get_urls(self) -> list[URLPattern]:
         site = self.admin_site
-        ways = {"arrived": self.arrived, "send_again": self.send_again, "cancel": self.cancel}
+        ways = {
+            "arrived": self.arrived,
+            "send_again": self.send_again,
+            "cancel": self.cancel,
+            "refuse": self.refuse,
+            "meaning": self.meaning,
+        }
         own = [
             path(f"<int:pk>/{name}/", site.admin_view(require_POST(view)), name=f"orders_dispatch_{name}")
             for name, view in ways.items()
@@ -196,7 +204,7 @@ class DispatchAdmin(ReadOnlyAdmin):
     def arrived(self, request: StaffRequest, pk: int) -> HttpResponse:
         """Bind the id under which staff found the order at the provider."""
 
-        def act(_dispatch: Dispatch, values: dict[str, str]) -> str:
+        def act(_dispatch: Dispatch, values: dict[str, Any]) -> str:
             resolving.mark_arrived(pk, values["remote_id"], actor_id=request.user.pk)
             return str(_("Order %(order)s is followed under their ID %(id)s.")) % {
                 "order": _dispatch.order_id,
@@ -208,7 +216,7 @@ class DispatchAdmin(ReadOnlyAdmin):
     def send_again(self, request: StaffRequest, pk: int) -> HttpResponse:
         """Queue a dispatch again, on the word of whoever asks that the provider does not have it."""
 
-        def act(dispatch: Dispatch, values: dict[str, str]) -> str:
+        def act(dispatch: Dispatch, values: dict[str, Any]) -> str:
             typed = " ".join(values["looked"].split())
             if dispatch.doubtful and typed.casefold() != CONFIRMATION.casefold():
                 raise UserError(f"Type “{CONFIRMATION}” when you have looked; nothing was sent")
@@ -220,16 +228,42 @@ class DispatchAdmin(ReadOnlyAdmin):
     def cancel(self, request: StaffRequest, pk: int) -> HttpResponse:
         """Cancel the order and give back what is left of its charge."""
 
-        def act(dispatch: Dispatch, values: dict[str, str]) -> str:
+        def act(dispatch: Dispatch, values: dict[str, Any]) -> str:
             resolving.cancel_and_refund(pk, actor_id=request.user.pk, why=values["why"])
             dispatch.order.refresh_from_db()
             told = {"order": dispatch.order_id, "amount": amount(dispatch.order.refunded)}
             return str(_("Order %(order)s is canceled; %(amount)s is returned in all.")) % told
 
-        return self.resolve(request, pk, CancelForm(request.POST, prefix="cancel"), act)
+        return self.resolve(request, pk, WhyForm(request.POST, prefix="cancel"), act)
+
+    def refuse(self, request: StaffRequest, pk: int) -> HttpResponse:
+        """Refuse a refill or a cancel for good; no money moves."""
+
+        def act(dispatch: Dispatch, values: dict[str, Any]) -> str:
+            resolving.refuse(pk, actor_id=request.user.pk, why=values["why"])
+            return str(_("Refused; order %s stays as it is.")) % dispatch.order_id
+
+        return self.resolve(request, pk, WhyForm(request.POST, prefix="refuse"), act)
+
+    def meaning(self, request: StaffRequest, pk: int) -> HttpResponse:
+        """Say what a text means from now on, and settle by it what waits with it."""
+        if not may_class(request):
+            raise PermissionDenied
+
+        def act(dispatch: Dispatch, values: dict[str, Any]) -> str:
+            if not dispatch.unknown_text:
+                raise UserError("Somebody or something else has decided this dispatch already")
+            told = (dispatch.provider_id, dispatch.unknown_text)
+            classing.class_text(*told, values["meaning"], actor_id=request.user.pk)
+            if not values["settle"]:
+                return str(_("The next answer with this text settles by itself; what waits is still to be decided."))
+            settled = resolving.settle_classed(*told, actor_id=request.user.pk)
+            return ngettext("%d dispatch is settled by it.", "%d dispatches are settled by it.", settled) % settled
+
+        return self.resolve(request, pk, MeaningForm(request.POST, prefix="meaning"), act)
 
     def resolve(
-        self, request: StaffRequest, pk: int, form: forms.Form, act: Callable[[Dispatch, dict[str, str]], str]
+        self, request: StaffRequest, pk: int, form: forms.Form, act: Callable[[Dispatch, dict[str, Any]], str]
     ) -> HttpResponse:
         """Check form and permission, act, and go on to the queue; on an error go back with its words."""
         if not request.user.has_perm("orders.change_dispatch"):

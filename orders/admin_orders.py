@@ -1,7 +1,7 @@
 """Orders as staff see them: the customer's side, the provider's side, and what is left of the money in between."""
 
 import operator
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 from django.contrib import admin, messages
@@ -34,7 +34,7 @@ from accounts.errors import UserError
 from accounts.money import plain
 from accounts.requests import read_id
 from catalog.models import Provider
-from orders import attending, reporting
+from orders import admin_ending, attending, reporting
 from orders.models import Dispatch, Order, OrderEvent
 
 STATUS_LOOKS = {
@@ -250,14 +250,25 @@ class OrderAdmin(ReadOnlyAdmin):
         return format_html("<pre>{}</pre>", pairs(order.details)) if order.details else NOTHING
 
     def list_buttons(self, request: StaffRequest, row: Order) -> list[Button]:
-        if not row.attention or not request.user.has_perm("orders.change_order"):
+        if not request.user.has_perm("orders.change_order"):
             return []
-        url = reverse("admin:orders_order_looked", args=[row.pk])
-        return [Button(_("I have looked at it"), url, "visibility", post=True)]
+        buttons = []
+        if row.attention:
+            url = reverse("admin:orders_order_looked", args=[row.pk])
+            buttons.append(Button(_("I have looked at it"), url, "visibility", post=True))
+        if admin_ending.can_end(row):
+            url = reverse("admin:orders_order_end", args=[row.pk])
+            buttons.append(Button(_("End it by hand"), url, "flag"))
+        return buttons
 
     def get_urls(self) -> list[URLPattern]:
         looked = self.admin_site.admin_view(require_POST(self.looked))
-        return [path("<int:pk>/looked/", looked, name="orders_order_looked"), *super().get_urls()]
+        end = self.admin_site.admin_view(partial(admin_ending.end, self))
+        return [
+            path("<int:pk>/looked/", looked, name="orders_order_looked"),
+            path("<int:pk>/end/", end, name="orders_order_end"),
+            *super().get_urls(),
+        ]
 
     def looked(self, request: StaffRequest, pk: int) -> HttpResponse:
         """Take an order off the list of those that need a look."""

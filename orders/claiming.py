@@ -31,7 +31,8 @@ LASTING = {
 
 LEASE = """
 UPDATE orders_dispatch d SET state = 'LEASED', attempt = d.attempt + 1, cost = claim.cost,
-    loss_allowed = claim.loss_allowed, first_claimed_at = coalesce(d.first_claimed_at, %(now)s), claimed_at = %(now)s,
+    loss_allowed = claim.loss_allowed, keyed = %(keyed)s AND (d.first_claimed_at IS NULL OR d.keyed),
+    first_claimed_at = coalesce(d.first_claimed_at, %(now)s), claimed_at = %(now)s,
     due_at = %(end)s
 FROM unnest(%(ids)s::bigint[], %(costs)s::numeric[], %(allowed)s::bool[]) AS claim(id, cost, loss_allowed)
 WHERE d.id = claim.id
@@ -55,11 +56,12 @@ class Claim:
     remote_id: str = ""
 
 
-def claim_next(provider_id: int, lanes: int) -> list[Claim] | None:
+def claim_next(provider_id: int, lanes: int, *, keyed: bool = False) -> list[Claim] | None:
     """Lease at most `lanes` due dispatches of a provider and return them.
 
     None when nothing is due, there is no room, or another worker is claiming; an empty list when rows were due but all
-    of them were held or made way. Opens and commits its own transaction: it must be over before a socket is opened.
+    of them were held or made way. `keyed`: the lanes will tell the provider each dispatch's key. Opens and commits its
+    own transaction: it must be over before a socket is opened.
     """
     with transaction.atomic(durable=True):
         provider = Provider.objects.select_for_update(skip_locked=True).filter(pk=provider_id, enabled=True).first()
@@ -78,9 +80,9 @@ def claim_next(provider_id: int, lanes: int) -> list[Claim] | None:
             for dispatch in rows:
                 routing.step_aside(dispatch, hold, str(Provider.Pause(provider.pause_reason).label))
             return []
-        ready = [dispatch for dispatch in rows if _is_ready(dispatch, provider)]
+        ready = [dispatch for dispatch in rows if _is_ready(dispatch, provider, keyed=keyed)]
         turns = pacing.take(provider.pk, pacing.Kind.COMMAND, len(ready)) if ready else 0
-        return _lease(ready[:turns], provider) if turns or not ready else None
+        return _lease(ready[:turns], provider, keyed=keyed) if turns or not ready else None
 
 
 def _lock_due(provider: Provider, room: int) -> Sequence[Dispatch]:
@@ -94,15 +96,25 @@ def _lock_due(provider: Provider, room: int) -> Sequence[Dispatch]:
     )
 
 
-def _is_ready(dispatch: Dispatch, provider: Provider) -> bool:
+def _is_ready(dispatch: Dispatch, provider: Provider, *, keyed: bool) -> bool:
     """Tell whether a dispatch may be sent now; otherwise it has been held, parked, or has made way."""
     if dispatch.command != Dispatch.Command.ADD:
         return True
-    if dispatch.doubtful and (dispatch.resend_until is None or dispatch.resend_until <= timezone.now()):
-        routing.park(dispatch, "The provider may have forgotten the key by now")
+    obstacle = _find_obstacle(dispatch, keyed=keyed) if dispatch.doubtful else ""
+    if obstacle:
+        routing.park(dispatch, obstacle)
         lifecycle.note(dispatch.order_id, OrderEvent.Kind.UNCLEAR, routing.said(dispatch))
         return False
     return _affordable(dispatch, provider)
+
+
+def _find_obstacle(dispatch: Dispatch, *, keyed: bool) -> str:
+    """Return why a dispatch in doubt may not be sent again after all; empty when it may."""
+    if dispatch.resend_until is None or dispatch.resend_until <= timezone.now():
+        return "The provider may have forgotten the key by now"
+    if dispatch.by_key and not keyed:
+        return "The provider takes no key any more"
+    return ""
 
 
 def _affordable(dispatch: Dispatch, provider: Provider) -> bool:
@@ -125,7 +137,7 @@ def expected_cost(dispatch: Dispatch, exchange_rate: Decimal) -> Decimal:
     return pricing.total(rate, dispatch.order.quantity, flat=dispatch.order.service.is_package)
 
 
-def _lease(rows: Sequence[Dispatch], provider: Provider) -> list[Claim]:
+def _lease(rows: Sequence[Dispatch], provider: Provider, *, keyed: bool) -> list[Claim]:
     if not rows:
         return []
     now = timezone.now()
@@ -133,6 +145,7 @@ def _lease(rows: Sequence[Dispatch], provider: Provider) -> list[Claim]:
         "ids": [row.pk for row in rows],
         "costs": [row.cost for row in rows],
         "allowed": [row.loss_allowed for row in rows],
+        "keyed": keyed,
         "now": now,
         "end": now + datetime.timedelta(seconds=settings.DISPATCH_LEASE_SECONDS),
     }

@@ -115,14 +115,14 @@ def run_lanes(client: Client, provider: Provider) -> int:
     """Claim, send and settle in as many lanes as the provider allows; return how many dispatches were settled."""
     settled = 0
     end = time.monotonic() + settings.FORWARD_RUN_SECONDS
-    lanes = provider.max_in_flight
+    lanes, keyed = provider.max_in_flight, bool(client.connection.dialect.idempotency_param)
     in_flight: Lanes = {}
     with ThreadPoolExecutor(lanes, f"lane-{provider.pk}") as pool:
         while True:
             claims = None
             room = lanes - sum(len(flight.load) for flight in in_flight.values())
             if room > 0 and not stopping.is_set() and (time.monotonic() < end or hangs(in_flight)):
-                claims = claim_if_possible(provider.pk, room)
+                claims = claim_if_possible(provider.pk, room, keyed=keyed)
                 for load in pack(claims or ()):
                     in_flight[pool.submit(send, client, load)] = Flight(load, time.monotonic())
             if not in_flight and claims is None:
@@ -155,13 +155,13 @@ def land(in_flight: Lanes) -> Landed:
     return landed
 
 
-def claim_if_possible(provider_id: int, lanes: int) -> list[Claim] | None:
+def claim_if_possible(provider_id: int, lanes: int, *, keyed: bool) -> list[Claim] | None:
     """Claim, or nothing while the database is away: what is in flight must still be settled when it is back.
 
     Rows that were leased by a commit whose answer was lost are swept, as after a crash.
     """
     try:
-        return claim_next(provider_id, lanes)
+        return claim_next(provider_id, lanes, keyed=keyed)
     except (OperationalError, InterfaceError):
         logger.exception("provider %s: nothing claimed", provider_id)
         connection.close()

@@ -60,10 +60,11 @@ def park(dispatch: Dispatch, reason: str, evidence: str = "", *, unknown_text: s
     dispatch.hold = ""
     dispatch.doubtful = True
     dispatch.resend_until = None
+    dispatch.by_key = False
     dispatch.look_at = timezone.now()
     dispatch.reason = reason[:300]
-    fields = ["state", "due_at", "hold", "doubtful", "resend_until", "look_at", "reason", "unknown_text"]
-    dispatch.save(update_fields=fields)
+    doubt = ["doubtful", "resend_until", "by_key", "look_at", "unknown_text"]
+    dispatch.save(update_fields=["state", "due_at", "hold", "reason", *doubt])
     add_evidence(dispatch, evidence)
 
 
@@ -91,7 +92,7 @@ def release(dispatch: Dispatch, *, actor_id: int | None = None) -> None:
     dispatch.due_at = timezone.now()
     dispatch.hold = ""
     dispatch.look_at = None
-    dispatch.save(update_fields=["state", "due_at", "hold", "look_at", "resend_until"])
+    dispatch.save(update_fields=["state", "due_at", "hold", "look_at", "resend_until", "by_key"])
     lifecycle.note(dispatch.order_id, Kind.RELEASED, said(dispatch), actor_id=actor_id)
 
 

@@ -138,6 +138,16 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="dispatch",
+            name="keyed",
+            field=models.BooleanField(db_default=False, default=False, verbose_name="every attempt told its key"),
+        ),
+        migrations.AddField(
+            model_name="dispatch",
+            name="by_key",
+            field=models.BooleanField(db_default=False, default=False, verbose_name="may go out under its key only"),
+        ),
+        migrations.AddField(
+            model_name="dispatch",
             name="cost",
             field=models.DecimalField(
                 decimal_places=5, max_digits=20, null=True, verbose_name="cost known at the last claim"

@@ -57,6 +57,8 @@ class Dispatch(models.Model):
     remote_id = models.CharField(_("their ID"), max_length=100, blank=True, default="", db_default="")
     created_at = models.DateTimeField(_("created"), db_default=Now())
     failing_since = models.DateTimeField(null=True)  # what giving up counts from: network, rate limit, maintenance
+    keyed = models.BooleanField(_("every attempt told its key"), default=False, db_default=False)
+    by_key = models.BooleanField(_("may go out under its key only"), default=False, db_default=False)
     cost = models.DecimalField(_("cost known at the last claim"), max_digits=20, decimal_places=5, null=True)
     loss_allowed = models.BooleanField(_("sold at a loss by its service's policy"), default=False, db_default=False)
     first_claimed_at = models.DateTimeField(_("first claimed"), null=True)

@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from django.utils import timezone
 
 from accounts import ledger
 from accounts.models import User
@@ -178,12 +179,13 @@ def test_a_provider_that_cannot_be_reached_gets_the_order_later(
 
 @pytest.mark.parametrize("kind", ["refuse_429", "maintenance_503"])
 def test_a_provider_that_asks_for_time_gets_the_order_later(bench: Bench, kind: str) -> None:
-    bench.sandbox.misbehave("add", kind)
+    bench.sandbox.misbehave("add", kind, seconds=60)
     order = bench.order()
     bench.forward()
     dispatch = bench.dispatch(order)
     assert (dispatch.state, dispatch.doubtful) == (State.QUEUED, False)
     assert dispatch.due_at is not None
+    assert dispatch.due_at > timezone.now() + datetime.timedelta(seconds=50)
     assert_charged(order)
 
 

@@ -1,16 +1,19 @@
+import datetime
 import html
 
 import pytest
 from django.http import HttpResponse
 from django.test import Client
+from django.utils import timezone
 
 from accounts import ledger
 from accounts.models import User
-from catalog.models import Provider, Service
+from catalog import connecting
+from catalog.models import Provider, RefusalText, Service
 from catalog.providers.sandbox import Sandbox
-from orders import forwarding, resolving
-from orders.admin_dispatches import CONFIRMATION
-from orders.models import Dispatch, Order
+from orders import cancels, doubting, forwarding, refills, resolving, syncing
+from orders.admin_doubt import CONFIRMATION
+from orders.models import Dispatch, Order, Refill
 from tests.conftest import Fund, Place
 from tests.integration.admin.conftest import allow
 
@@ -140,7 +143,7 @@ def test_who_may_only_look_sees_no_ways_out_and_has_none(
     assert helper_client.get(QUEUE).status_code == 403
     allow(helper, "orders.view_dispatch")
     assert "Cancel and refund" not in page(helper_client, unclear)
-    for way in ("arrived", "send_again", "cancel"):
+    for way in ("arrived", "send_again", "cancel", "refuse", "meaning"):
         assert decide(helper_client, unclear, way, remote_id="1", looked=CONFIRMATION, why="x").status_code == 403
     unclear.refresh_from_db()
     assert unclear.state == State.UNCLEAR
@@ -162,3 +165,128 @@ def test_nothing_on_a_dispatch_can_be_edited(unclear: Dispatch, staff_client: Cl
     assert unclear.state == State.UNCLEAR
     assert staff_client.get(f"{QUEUE}add/").status_code == 403
     assert staff_client.get(f"{QUEUE}{unclear.pk}/delete/").status_code == 403
+
+
+def test_the_evidence_is_told_in_figures(
+    customer: User,
+    service: Service,
+    provider: Provider,
+    sandbox: Sandbox,
+    fund: Fund,
+    place: Place,
+    staff_client: Client,
+) -> None:
+    fund(customer, "100")
+    sandbox.configure(lists_orders=True)
+    Provider.objects.update(dialect_overrides={"list_orders": "orders"})
+    connecting.read_balance(provider)
+    sandbox.misbehave("add", "reset", times=2)
+    first, second = (place(customer, service, link="https://example.org/a", quantity="1000") for _ in range(2))
+    forwarding.forward_all()
+    doubting.look_into_doubts()
+    text = page(staff_client, first.dispatches.get())
+    assert "Balance fell by 1.80" in text
+    assert "this order would cost 0.90; 1 other order in doubt was sent in between and would cost 0.90" in text
+    assert "could be this one" in text
+    assert "It could as well be one of these orders" in text
+    assert "The provider knows no keys" in text
+    assert "1 other order is in doubt at this provider" in text
+    assert f"/admin/orders/dispatch/{second.dispatches.get().pk}/change/" in text
+
+
+@pytest.mark.parametrize(
+    ("hours", "told"), [(0, "surely remembers its key until"), (13, "surely remembered its key until")]
+)
+def test_the_page_says_how_long_the_provider_remembers_the_key(
+    unclear: Dispatch, staff_client: Client, hours: int, told: str
+) -> None:
+    Provider.objects.update(dialect_overrides={"idempotency_param": "request_id"})
+    Dispatch.objects.update(first_claimed_at=timezone.now() - datetime.timedelta(hours=hours))
+    assert told in page(staff_client, unclear)
+
+
+def test_what_the_customer_wants_canceled_offers_no_sending_again(unclear: Dispatch, staff_client: Client) -> None:
+    cancels.request_cancel(unclear.order.user_id, unclear.order_id)
+    text = page(staff_client, unclear)
+    assert "The customer has asked to cancel this order" in text
+    assert f"{unclear.pk}/send_again/" not in text
+    response = decide(staff_client, unclear, "send_again", looked=CONFIRMATION)
+    assert "cancel and refund it instead" in html.unescape(response.content.decode())
+
+
+@pytest.fixture
+def strange(customer: User, service: Service, sandbox: Sandbox, fund: Fund, place: Place) -> list[Dispatch]:
+    """Two orders that were refused with a text that nobody has classed."""
+    fund(customer, "100")
+    sandbox.misbehave("add", "error", body="The <b>moon</b> is wrong", times=2)
+    orders = [place(customer, service) for _ in range(2)]
+    forwarding.forward_all()
+    return [order.dispatches.get() for order in orders]
+
+
+def test_saying_what_a_text_means_settles_what_waits_with_it(
+    strange: list[Dispatch], staff_client: Client, staff: User, customer: User
+) -> None:
+    text = page(staff_client, strange[0])
+    assert "What does this text mean?" in text
+    assert "2 dispatches wait with it" in text
+    response = decide(staff_client, strange[0], "meaning", meaning="final", settle="on")
+    assert "2 dispatches are settled by it" in response.content.decode()
+    assert RefusalText.objects.get().classed_by == staff
+    assert ledger.read_balance(customer.pk) == 100
+
+
+def test_a_text_can_be_classed_for_the_next_time_alone(strange: list[Dispatch], staff_client: Client) -> None:
+    response = decide(staff_client, strange[0], "meaning", meaning="final")
+    assert "what waits is still to be decided" in response.content.decode()
+    assert set(Dispatch.objects.values_list("state", flat=True)) == {State.UNCLEAR}
+
+
+def test_a_text_needs_a_meaning(strange: list[Dispatch], staff_client: Client) -> None:
+    response = decide(staff_client, strange[0], "meaning", meaning="", settle="on")
+    assert "required" in response.content.decode()
+    assert not RefusalText.objects.exists()
+
+
+def test_only_who_may_class_texts_is_asked_what_one_means(
+    strange: list[Dispatch], helper: User, helper_client: Client
+) -> None:
+    allow(helper, "orders.view_dispatch", "orders.change_dispatch")
+    text = page(helper_client, strange[0])
+    assert "Cancel and refund" in text
+    assert "What does this text mean?" not in text
+    assert decide(helper_client, strange[0], "meaning", meaning="final").status_code == 403
+    allow(helper, "catalog.add_refusaltext", "catalog.change_refusaltext")
+    assert "What does this text mean?" in page(helper_client, strange[0])
+
+
+def test_what_a_text_means_is_not_asked_where_there_is_none(unclear: Dispatch, staff_client: Client) -> None:
+    assert "What does this text mean?" not in page(staff_client, unclear)
+    response = decide(staff_client, unclear, "meaning", meaning="final", settle="on")
+    assert "has decided this dispatch already" in html.unescape(response.content.decode())
+    assert not RefusalText.objects.exists()
+
+
+def test_a_refill_is_sent_again_or_refused_and_nothing_else(
+    customer: User, service: Service, sandbox: Sandbox, fund: Fund, place: Place, staff_client: Client
+) -> None:
+    Service.objects.update(refill=True)
+    fund(customer, "100")
+    order = place(customer, service)
+    forwarding.forward_all()
+    sandbox.set_order(order.dispatches.get().remote_id, status="Completed", remains=0)
+    syncing.sync_all(everything=True)
+    Order.objects.update(ended_at=timezone.now() - datetime.timedelta(hours=30))
+    refills.request_refill(customer.pk, order.pk)
+    sandbox.misbehave("refill", "error", body="The moon is wrong")
+    forwarding.forward_all()
+    dispatch = order.dispatches.get(command="refill")
+    text = page(staff_client, dispatch)
+    assert "Refuse it" in text
+    assert "What does this text mean?" in text
+    assert "Cancel and refund" not in text
+    assert "It arrived as" not in text
+    assert "What is known" not in text
+    response = decide(staff_client, dispatch, "refuse", why="not on Mondays")
+    assert f"order {order.pk} stays as it is" in response.content.decode()
+    assert Refill.objects.get().status == "Rejected"
