@@ -7,8 +7,9 @@ from django.db.models import Count, Q, QuerySet
 from django.utils.text import slugify
 
 from accounts.requests import read_id
-from orders import lifecycle
-from orders.models import Order
+from orders import wishing
+from orders.models import ChildOrder, Order
+from orders.wishing import Choice
 
 PAGE_SIZE = 50
 
@@ -24,20 +25,24 @@ class Tab:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some orders, the open ones among them, and where the older ones begin."""
+    """Some orders with what may be asked for each, the open ones among them, and where the older ones begin."""
 
-    orders: list[Order]
+    rows: list[Choice]
     older: int | None
 
     @property
     def open_ids(self) -> str:
         """The orders that may still change, as the page asks after them."""
-        return ",".join(str(order.pk) for order in self.orders if is_open(order))
+        return ",".join(str(row.order.pk) for row in self.rows if row.is_open)
 
 
-def is_open(order: Order) -> bool:
-    """Tell whether an order is still on its way."""
-    return order.status not in lifecycle.ENDED
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A run or a post with its place in the order; `delivered` in units, None where nobody knows."""
+
+    number: int
+    child: ChildOrder
+    delivered: int | None
 
 
 def find_orders(user_id: int, text: str) -> QuerySet[Order]:
@@ -66,14 +71,36 @@ def read_page(found: QuerySet[Order], *, slug: str, before: int | None) -> Page:
         found = found.filter(pk__lt=before)
     orders = list(_with_service(found)[: PAGE_SIZE + 1])
     more = len(orders) > PAGE_SIZE
-    return Page(orders[:PAGE_SIZE], orders[PAGE_SIZE - 1].pk if more else None)
+    return Page(wishing.choices(orders[:PAGE_SIZE]), orders[PAGE_SIZE - 1].pk if more else None)
 
 
 def read_again(user_id: int, ids: Iterable[str]) -> Page:
     """Return a customer's orders that a page shows and asks after again, at most a page of them."""
-    numbers = [number for number in map(read_id, ids) if number is not None]
-    found = Order.objects.filter(user_id=user_id, pk__in=numbers[:PAGE_SIZE])
-    return Page(list(_with_service(found)), None)
+    found = Order.objects.filter(user_id=user_id, pk__in=read_ids(ids))
+    return Page(wishing.choices(list(_with_service(found))), None)
+
+
+def read_ids(texts: Iterable[str]) -> list[int]:
+    """Return the order ids among what came from a page, each once, at most a page of them."""
+    numbers = (number for number in map(read_id, texts) if number is not None)
+    return list(dict.fromkeys(numbers))[:PAGE_SIZE]
+
+
+def read_parts(order: Order) -> list[Part]:
+    """Return the latest runs or posts of a spread order, newest first; nothing for an order that comes at once."""
+    if not order.is_spread:
+        return []
+    total = order.children.count()
+    latest = order.children.order_by("-pk")[:PAGE_SIZE]
+    return [Part(total - place, child, _delivered(order, child)) for place, child in enumerate(latest)]
+
+
+def _delivered(order: Order, child: ChildOrder) -> int | None:
+    """Return what a run has delivered; a post's size was drawn by the provider, so there nobody knows."""
+    size = order.quantity // order.parts
+    if "runs" not in order.details or (child.remains is None and child.status != Order.Status.COMPLETED):
+        return None
+    return min(max(size - (child.remains or 0), 0), size)
 
 
 def _with_service(found: QuerySet[Order]) -> QuerySet[Order]:

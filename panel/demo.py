@@ -43,6 +43,8 @@ ORDERS: tuple[tuple[str, dict[str, str]], ...] = (
     ("71", {"link": "https://photos.example.org/autumn/#refuse-link", "quantity": "5"}),
     ("11", {"link": "https://sms.example.org/campaign-3#reset", "quantity": "50"}),
     ("3", {"link": "https://shop.example.org/new-arrivals", "quantity": "600"}),
+    ("2", {"link": "https://news.example.org/#completed", "quantity": "150", "runs": "4", "interval": "1"}),
+    ("6", {"username": "reading.room", "min": "20", "max": "40", "posts": "3", "delay": "5"}),
 )
 
 
@@ -60,6 +62,7 @@ def seed(sandbox_url: str) -> dict[str, Any]:
     _write(file, logins)
     _seed_prices(provider, customer)
     if not Order.objects.filter(user=customer).exists():
+        _seed_rules(provider)
         _seed_orders(provider, customer)
     return logins
 
@@ -121,6 +124,11 @@ def _seed_prices(provider: Provider, customer: User) -> None:
     second = provider.services.filter(remote_id="3", vanished_at=None).first()
     if second is not None and visits.routes.count() == 1:
         Route.objects.create(service=visits, provider_service=second, position=2)
+
+
+def _seed_rules(provider: Provider) -> None:
+    """Let visitors see a refill: elsewhere it opens a day after the end."""
+    Service.objects.filter(refill=True, routes__provider_service__provider=provider).update(refill_after_hours=0)
 
 
 def _seed_orders(provider: Provider, customer: User) -> None:

@@ -20,8 +20,26 @@
       fieldset.hidden = false;
       fieldset.querySelectorAll("input").forEach((input) => { input.checked = input.value === root.dataset.theme; });
     });
-    page.querySelectorAll("[data-copy]").forEach((button) => { button.hidden = !navigator.clipboard; });
+    page.querySelectorAll("[data-copy], [data-copy-picked]").forEach((button) => { button.hidden = !navigator.clipboard; });
     page.querySelectorAll("textarea[data-lines]").forEach(countLines);
+    page.querySelectorAll("[data-pick-all]").forEach((label) => { label.hidden = false; });
+    document.querySelectorAll("details[data-spread]").forEach(followSpread);
+    tellPicked();
+  }
+
+  function picks() {
+    return [...document.querySelectorAll('[form="picked"][name="order"]')];
+  }
+
+  function tellPicked() {
+    const chosen = picks().filter((pick) => pick.checked).length;
+    document.querySelectorAll("[data-picked]").forEach((told) => { told.textContent = `${chosen} ${told.dataset.picked}`; });
+    document.querySelectorAll("[data-pick-all] input").forEach((all) => { all.checked = chosen === picks().length; });
+  }
+
+  // Folded up means not wanted: what was typed there is kept, but neither priced nor sent.
+  function followSpread(details) {
+    details.querySelectorAll("input").forEach((input) => { input.disabled = !details.open; });
   }
 
   function setBusy(form, busy) {
@@ -36,7 +54,16 @@
 
   document.addEventListener("change", (event) => {
     if (event.target.matches("[data-theme-switch] input")) choose(event.target.value);
+    if (event.target.matches("[data-pick-all] input")) picks().forEach((pick) => { pick.checked = event.target.checked; });
+    tellPicked();
   });
+
+  // This event does not bubble.
+  document.addEventListener("toggle", (event) => {
+    if (!event.target.matches("details[data-spread]")) return;
+    followSpread(event.target);
+    htmx.trigger("#priced", "reprice");
+  }, true);
 
   document.addEventListener("input", (event) => {
     if (event.target.matches("textarea[data-lines]")) countLines(event.target);
@@ -53,9 +80,10 @@
   });
 
   document.addEventListener("click", async (event) => {
-    const button = event.target.closest("[data-copy]");
+    const button = event.target.closest("[data-copy], [data-copy-picked]");
     if (!button) return;
-    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+    const chosen = picks().filter((pick) => pick.checked).map((pick) => pick.value).join(",");
+    await navigator.clipboard.writeText(button.dataset.copy ? document.getElementById(button.dataset.copy).textContent : chosen);
     button.textContent = button.dataset.copied;
   });
 
@@ -77,7 +105,12 @@
   // What has not changed is left alone: focus, selection and an open tooltip stay as they are.
   document.addEventListener("htmx:oobBeforeSwap", (event) => {
     const news = event.detail.fragment.firstElementChild;
-    if (news && news.isEqualNode(event.detail.target)) event.detail.shouldSwap = false;
+    if (!news) return;
+    event.detail.target.querySelectorAll("details[id], [type=checkbox][id]").forEach((old) => {
+      const part = news.querySelector(`#${CSS.escape(old.id)}`);
+      if (part) Object.assign(part, old.matches("details") ? { open: old.open } : { checked: old.checked });
+    });
+    if (news.isEqualNode(event.detail.target)) event.detail.shouldSwap = false;
   });
 
   // Signed out meanwhile: a fragment's request was led to the sign-in page, so the page itself must go there.
@@ -93,7 +126,8 @@
   // Another service came while something was typed: what was kept in the fields has a new price.
   document.addEventListener("htmx:afterSettle", (event) => {
     if (event.target.id !== "draft") return;
-    document.querySelectorAll("#quantity, #comments").forEach((field) => { if (field.value.trim()) htmx.trigger(field, "reprice"); });
+    const typed = [...document.querySelectorAll("#priced input, #priced textarea")].some((field) => field.value.trim());
+    if (typed) htmx.trigger("#priced", "reprice");
   });
 
   document.addEventListener("htmx:sendError", () => setAway(true));

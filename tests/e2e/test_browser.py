@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from accounts.models import User
 from catalog import importing
+from catalog.models import Service
 from catalog.providers.sandbox import Sandbox, serving
 from orders import auditing
 from orders.models import Order
@@ -124,6 +125,45 @@ def test_orders_of_all_three_types_are_placed_and_delivered_before_the_customers
     assert manage("audit_ledger").returncode == 0
 
 
+def test_a_spread_order_is_asked_to_stop_and_an_ended_one_to_be_refilled(page: Page) -> None:
+    Service.objects.update(refill_after_hours=0)
+    choose(page, "Website visits", "worldwide")
+    page.get_by_label("Link").fill("https://example.org/#stuck")
+    page.get_by_label("Quantity", exact=True).fill("100")
+    page.get_by_text("Spread over time").first.click()
+    page.get_by_label("Runs", exact=True).fill("3")
+    page.get_by_label("Minutes between runs").fill("60")
+    expect(page.locator(".sum")).to_contain_text("3 × 100 = 300")
+    no_sideways_scrolling(page)
+    page.get_by_role("button", name="Place order").click()
+    spread = order_of(page)
+    page.get_by_role("link", name="View order").click()
+    expect(page.locator("#facts")).to_contain_text("0 of 3 delivered")
+    expect(page.locator("#parts")).to_contain_text("In progress")
+    page.get_by_text("Cancel order").click()
+    page.get_by_role("button", name="Yes, cancel it").click()
+    expect(page.locator("#told")).to_contain_text("Cancellation asked for")
+    no_sideways_scrolling(page)
+    expect(page.locator("#wishes .badge")).to_have_text("Passed on")
+    assert Order.objects.get(pk=spread).parts == 3
+
+    page.goto("/orders/new/")
+    choose(page, "Website visits", "worldwide")
+    page.get_by_label("Link").fill("https://example.org/#completed")
+    page.get_by_label("Quantity", exact=True).fill("100")
+    page.get_by_role("button", name="Place order").click()
+    ended = order_of(page)
+    page.goto("/orders/")
+    page.get_by_label(f"Choose order {ended}").check()
+    page.locator(f"button#order-{ended}-refill").click()
+    expect(page.locator("#told")).to_contain_text(f"Refill asked for: order {ended}.")
+    expect(page.get_by_label(f"Choose order {ended}")).to_be_checked()
+    no_sideways_scrolling(page)
+    page.goto(f"/orders/{ended}/")
+    expect(page.locator("#wishes .badge")).to_have_text("Completed")
+    assert auditing.find_differences() == []
+
+
 def test_the_shop_works_without_javascript(browser: Browser, shop: str) -> None:
     context = browser.new_context(base_url=shop, java_script_enabled=False, viewport={"width": 360, "height": 760})
     page = context.new_page()
@@ -133,4 +173,11 @@ def test_the_shop_works_without_javascript(browser: Browser, shop: str) -> None:
     page.get_by_label("Link").fill("https://example.org/#completed")
     page.get_by_role("button", name="Place order").click()
     assert order_of(page) == Order.objects.get().pk
+
+    page.goto("/orders/")
+    page.get_by_role("checkbox").first.check()
+    page.get_by_role("button", name="Cancel…").click()
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    page.get_by_role("link", name="Back to the orders").click()
+    expect(page.get_by_role("heading", name="Orders", exact=True)).to_be_visible()
     context.close()

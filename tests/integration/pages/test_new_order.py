@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 import pytest
+import time_machine
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
@@ -190,6 +191,61 @@ def test_a_package_asks_for_a_link_alone_and_has_its_price_at_once(
     assert "Package price $2.50 Total $2.50000 Balance after $7.50000" in page.text
     customer_client.post("/orders/new/", {**page.forms["order"], "link": LINK})
     assert Order.objects.get().charge == Decimal("2.50000")
+
+
+def test_only_a_service_with_drip_feed_can_be_spread(customer_client: Client, make_service: MakeService) -> None:
+    plain, spread = make_service(), make_service(dripfeed=True)
+    assert {"runs", "interval"}.isdisjoint(order_form(customer_client, f"?service={plain.pk}"))
+    page = read(customer_client.get(f"/orders/new/?service={spread.pk}"))
+    assert {"runs", "interval"} <= set(page.forms["order"])
+    assert "open" not in page.having(id="spread")[0]
+
+
+def test_a_spread_order_shows_its_total_and_its_end_and_is_placed(
+    customer: User, customer_client: Client, make_service: MakeService, fund: Fund, books: None
+) -> None:
+    make_service(dripfeed=True, rate=Decimal(2))
+    fund(customer, "10")
+    form = order_form(customer_client)
+    given = {**form, "link": LINK, "quantity": "100", "runs": "10", "interval": "30"}
+    with time_machine.travel("2026-11-21T12:00:00Z", tick=False):
+        text = read(customer_client.post("/orders/new/", {**given, "ask": "price"})).text
+    assert "Total quantity 10 × 100 = 1,000 Ends about 21 Nov, 16:30" in text
+    assert "× quantity 1,000 ÷ 1000 Total $2.00000" in text
+    half = read(customer_client.post("/orders/new/", {**given, "interval": ""}))
+    assert "Incorrect interval" in half.text
+    assert "open" in half.having(id="spread")[0]
+    assert customer_client.post("/orders/new/", given).status_code == 303
+    order = Order.objects.get()
+    assert (order.parts, order.quantity, order.charge) == (10, 1000, Decimal("2.00000"))
+    again = order_form(customer_client, f"?again={order.pk}")
+    assert {name: again[name] for name in ("quantity", "runs", "interval")} == {
+        "quantity": "100",
+        "runs": "10",
+        "interval": "30",
+    }
+
+
+def test_a_subscription_asks_whose_posts_and_how_many_instead_of_a_link(
+    customer: User, customer_client: Client, make_service: MakeService, fund: Fund, books: None
+) -> None:
+    make_service(type="Subscriptions", min=10, max=500, rate=Decimal(2))
+    fund(customer, "10")
+    page = read(customer_client.get("/orders/new/"))
+    form = page.forms["order"]
+    assert {"link", "quantity"}.isdisjoint(form)
+    assert {"username", "min", "max", "posts", "old_posts", "expiry"} <= set(form)
+    assert page.having(id="delay")
+    given = {**form, "username": "reader", "min": "20", "max": "40", "posts": "5", "delay": "5"}
+    text = read(customer_client.post("/orders/new/", {**given, "ask": "price"})).text
+    assert "At most 5 × 40 = 200" in text
+    wrong = customer_client.post("/orders/new/", {**given, "max": "4"})
+    assert [tag["id"] for tag in read(wrong).having(aria_invalid="true")] == ["max"]
+    placed = customer_client.post("/orders/new/", given)
+    assert (placed.status_code, Order.objects.get().charge) == (303, Decimal("0.40000"))
+    shown = read(customer_client.get(f"/orders/{Order.objects.get().pk}/")).text
+    assert "Posts 0 of 5 delivered" in shown
+    assert "Username reader" in shown
 
 
 def test_a_discount_is_shown_against_the_list_price(

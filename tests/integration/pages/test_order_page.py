@@ -124,7 +124,14 @@ def test_an_open_order_is_followed_and_an_ended_one_is_not(customer_client: Clie
     page = read(news)
     assert "<html" not in news.content.decode()
     assert "Delivered in full" in page.text
-    assert {tag["id"] for tag in page.having(hx_swap_oob="true")} == {"state", "story", "facts", "purse"}
+    assert {tag["id"] for tag in page.having(hx_swap_oob="true")} == {
+        "state",
+        "story",
+        "facts",
+        "actions",
+        "wishes",
+        "purse",
+    }
     assert "hx-get" not in page.having(id="watch")[0]
 
 
@@ -133,5 +140,5 @@ def test_the_page_needs_few_queries(
 ) -> None:
     accept(order)
     lifecycle.advance(order.pk, Report("Partial", remains=157))
-    with django_assert_num_queries(5):  # session, user, order, events, balance
+    with django_assert_num_queries(7):  # session, user, order, events, refills, cancels, balance
         customer_client.get(f"/orders/{order.pk}/")

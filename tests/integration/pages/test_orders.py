@@ -6,9 +6,9 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
 from catalog.models import Service
-from orders import browsing, lifecycle
+from orders import browsing, lifecycle, refills
 from orders.lifecycle import Report
-from orders.models import Order
+from orders.models import Dispatch, Order
 from tests.conftest import Fund, MakeService, Place
 from tests.integration.pages.reading import read, rows
 
@@ -149,10 +149,17 @@ def test_the_number_of_queries_does_not_grow_with_the_orders(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     fund(customer, "100")
-    ids = ",".join(str(place(customer, service).pk) for _ in range(12))
-    with django_assert_num_queries(5):  # session, user, tabs, orders, balance
+    Service.objects.update(refill=True, refill_after_hours=0, cancel=True)
+    placed = [place(customer, service) for _ in range(12)]
+    for order in placed[6:]:
+        Dispatch.objects.filter(order=order).update(state="SENT", due_at=None, remote_id=f"up-{order.pk}")
+        lifecycle.advance(order.pk, Report("Completed", remains=0))
+        refills.request_refill(customer.pk, order.pk)
+    ids = ",".join(str(order.pk) for order in placed)
+    # session, user, tabs, orders, balance; dispatches and refills, dispatches and cancels, what is unsent or refilled
+    with django_assert_num_queries(11):
         customer_client.get("/orders/")
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(11):
         customer_client.get("/orders/", {"open": ids}, headers=HTMX)
 
 
