@@ -78,7 +78,11 @@ def read_undelivered(order: Order, status: str, report: Report, children: Sequen
     if done is None:
         done = order.parts if completed else len(children) or None
     elif children and done != len(children):
-        return None
+        # A run that was stopped midway is listed, but some do not count it as one that came.
+        stopped = sum(child.status == Status.CANCELED for child in children)
+        if not len(children) - stopped <= done < len(children):
+            return None
+        done = len(children)
     left = None if done is None else count_undelivered(order, done, children)
     if left is not None and not left.units and status in {Status.PARTIAL, Status.CANCELED}:
         return None

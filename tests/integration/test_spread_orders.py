@@ -131,6 +131,29 @@ def test_a_subscription_to_a_single_post_is_spread_as_well(
     assert (after.status, after.refunded, after.attention) == (status, Decimal(refunded), attention)
 
 
+@pytest.mark.parametrize(
+    ("done", "ends", "refunded"),
+    [
+        (0, ["Canceled"], "2.5"),
+        (2, ["Completed", "Completed", "Canceled"], "2"),
+        (3, ["Completed", "Completed", "Canceled"], "2"),
+        (1, ["Completed", "Canceled", "Canceled"], "2.25"),
+    ],
+)
+def test_a_run_that_was_stopped_midway_may_be_listed_without_being_counted(
+    order: Order, done: int, ends: list[str], refunded: str
+) -> None:
+    list_children(order, *[(end, None) for end in ends])
+    after = tell(order, "Canceled", done)
+    assert (after.status, after.refunded, after.attention) == ("Canceled", Decimal(refunded), "")
+
+
+@pytest.mark.parametrize(("done", "ends"), [(0, ["Completed", "Canceled"]), (1, ["In progress", "In progress"])])
+def test_runs_that_came_and_are_not_counted_are_a_contradiction(order: Order, done: int, ends: list[str]) -> None:
+    list_children(order, *[(end, None) for end in ends])
+    assert tell(order, "Canceled", done).attention == REMAINS
+
+
 def test_a_cancellation_without_figures_can_still_be_reckoned_by_the_next_report(order: Order) -> None:
     assert tell(order, "Canceled").attention == REMAINS
     after = tell(order, "Canceled", 6)
