@@ -80,6 +80,8 @@ def explain(order: Order) -> str:
     """Say in one sentence where an order stands."""
     if order.status == Status.PARTIAL and not order.refunded:
         return _("Ended early.")
+    if order.status == Status.COMPLETED and order.refunded:
+        return _("Delivered; what was missing came back to your balance.")
     return str(MEANING[Status(order.status)])
 
 

@@ -214,15 +214,12 @@ X_FRAME_OPTIONS = "DENY"
 
 CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# Without these kombu gives an unacknowledged message back only after minutes (LIMITS, "Embedded services").
-CELERY_BROKER_TRANSPORT_OPTIONS = {
-    "visibility_timeout": 600,
-    "unacked_restore_interval": 5,
-    "unacked_restore_throttle": 1,
-    "max_connections": 200,
-}
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a broker that is away for hours must not end the workers
+# A wake-up is gone when it is fetched: rows carry orders. Where kombu keeps it until it is acknowledged, it tries to
+# give it back over the very connection that broke; that ends the worker, and what it was sending is left in doubt.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"ack_emulation": False, "max_connections": 200}
 CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_ACKS_LATE = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_DEFAULT_QUEUE = "default"
 # The ticks of forwarding share its queue: providers that answer status calls slowly must not hold up sending.

@@ -104,7 +104,7 @@ class Crew:
 
     def __init__(self, folder: Path, log: IO[bytes], **more: str) -> None:
         self.broker = Broker(folder, log)
-        variables = environment(**SHORT, REDIS_URL=self.broker.url, **more)
+        variables = environment(**SHORT | {"REDIS_URL": self.broker.url} | more)
 
         def member(name: str, *words: str) -> Member:
             return Member(name, [*CELERY, *words, "-l", "WARNING"], variables, log)

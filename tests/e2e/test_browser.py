@@ -125,7 +125,7 @@ def test_orders_of_all_three_types_are_placed_and_delivered_before_the_customers
     assert manage("audit_ledger").returncode == 0
 
 
-def test_a_spread_order_is_asked_to_stop_and_an_ended_one_to_be_refilled(page: Page) -> None:
+def test_a_spread_order_is_canceled_and_an_ended_one_is_refilled(page: Page) -> None:
     Service.objects.update(refill_after_hours=0)
     choose(page, "Website visits", "worldwide")
     page.get_by_label("Link").fill("https://example.org/#stuck")
@@ -144,8 +144,9 @@ def test_a_spread_order_is_asked_to_stop_and_an_ended_one_to_be_refilled(page: P
     page.get_by_role("button", name="Yes, cancel it").click()
     expect(page.locator("#told")).to_contain_text("Cancellation asked for")
     no_sideways_scrolling(page)
-    expect(page.locator("#wishes .badge")).to_have_text("Passed on")
-    assert Order.objects.get(pk=spread).parts == 3
+    expect(page.locator("#state .badge")).to_have_text("Canceled")
+    stopped = Order.objects.get(pk=spread)
+    assert (stopped.parts, stopped.refunded) == (3, stopped.charge)
 
     page.goto("/orders/new/")
     choose(page, "Website visits", "worldwide")

@@ -102,8 +102,9 @@ def test_a_worker_outlives_its_broker_and_settles_what_was_in_flight(
 ) -> None:
     """Were it to end because the connection broke, every order that it was sending would be left in doubt."""
     fund(customer, "100")
-    sandbox.misbehave("add", "slow", seconds=0.8)
-    with hired(tmp_path) as crew:
+    # Longer than a worker takes to give up a connection that broke.
+    sandbox.misbehave("add", "slow", seconds=3)
+    with hired(tmp_path, PROVIDER_READ_TIMEOUT="6", DISPATCH_LEASE_SECONDS="12") as crew:
         crew.start("broker", "forward", "beat")
         first = place(customer, service)
         wait_for(lambda: sandbox.accepted(first.link), what="the provider to accept")

@@ -223,7 +223,7 @@ CANCELED = lifecycle.Report(status="Canceled", word="Canceled")
 OBSTACLES: list[tuple[Change, str]] = [
     (set_service(refill=False), DISABLED),
     (lambda _: ProviderService.objects.update(refill=False), DISABLED),
-    (set_order(parts=3), DISABLED),
+    (set_order(parts=3, parts_done=0), DISABLED),
     (set_order(status="In progress", ended_at=None), NOT_COMPLETED),
     (lambda order: lifecycle.advance(order.pk, CANCELED), NOT_COMPLETED),
     (set_order(status="Partial", remains=10_000), NOT_COMPLETED),
