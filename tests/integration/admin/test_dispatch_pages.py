@@ -201,7 +201,7 @@ def test_the_page_says_how_long_the_provider_remembers_the_key(
     unclear: Dispatch, staff_client: Client, hours: int, told: str
 ) -> None:
     Provider.objects.update(dialect_overrides={"idempotency_param": "request_id"})
-    Dispatch.objects.update(first_claimed_at=timezone.now() - datetime.timedelta(hours=hours))
+    Dispatch.objects.update(keyed=True, first_claimed_at=timezone.now() - datetime.timedelta(hours=hours))
     assert told in page(staff_client, unclear)
 
 
