@@ -19,21 +19,18 @@ from accounts.money import EXACT
 from accounts.requests import read_id
 from catalog import browsing, pricing
 from catalog.browsing import Offer
+from catalog.kinds import SPREADABLE
 from catalog.models import Category, Service
-from orders import forms, placing
+from orders import forms, placing, prompting
 from orders.models import Order
+from orders.prompting import Asked
+from orders.reading import present, read_date
 
 # As many as a select is still of use for; the others are found in the list of services.
 LONGEST_LIST = 500
 # The sum is wanted before everything is filled in; what it does not depend on may be anything for it.
-ANYTHING = {"link": "-", "username": "-", "delay": "0", "expiry": ""}
+ANYTHING = {**dict.fromkeys(forms.DETAILS, "1"), "link": "-", "delay": "0", "expiry": ""}
 HALF_SPREAD = gettext_noop("Enter both the runs and the minutes between them to see the total.")
-FIELDS: Mapping[str, tuple[str, ...]] = {
-    Service.Type.DEFAULT: ("link", "quantity"),
-    Service.Type.PACKAGE: ("link",),
-    Service.Type.CUSTOM_COMMENTS: ("link", "comments"),
-    Service.Type.SUBSCRIPTIONS: ("username", "min", "max", "posts", "old_posts", "delay", "expiry"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +82,30 @@ class Draft:
     @property
     def fields(self) -> tuple[str, ...]:
         """The fields that the service's type has."""
-        if self.offer is None:
+        form = _find_form(self.offer)
+        if self.offer is None or form is None:
             return ()
         service = self.offer.service
-        spread = service.type == Service.Type.DEFAULT and service.dripfeed
-        return FIELDS.get(service.type, ()) + (("runs", "interval") if spread else ())
+        spread = service.dripfeed and service.type in SPREADABLE
+        return form.fields + (("runs", "interval") if spread else ())
+
+    @property
+    def details(self) -> list[Asked]:
+        """What the type asks for beside link and quantity, and does not count."""
+        return [asked for asked in self._asked() if asked.name != self._counted]
+
+    @property
+    def counted(self) -> Asked | None:
+        """The list whose lines are counted, where it is not a number that says how much."""
+        return next((asked for asked in self._asked() if asked.name == self._counted), None)
+
+    def _asked(self) -> list[Asked]:
+        return prompting.ask(self.offer.service.type, self.values, self.error) if self.offer else []
+
+    @property
+    def _counted(self) -> str:
+        form = _find_form(self.offer)
+        return form.counted if form else ""
 
     @property
     def delays(self) -> list[str]:
@@ -159,7 +175,7 @@ def _repeat(user_id: int, text: str | None) -> dict[str, str]:
     if order is None:
         return {}
     given = {"service": str(order.service_id), "link": order.link, "quantity": str(order.quantity), **order.details}
-    expiry = forms.read_date(given.get("expiry", ""))
+    expiry = read_date(given.get("expiry", ""))
     if expiry is not None:
         # As a date field reads it; a day that is over is no wish any more.
         given["expiry"] = expiry.isoformat() if expiry >= timezone.localdate() else ""
@@ -191,15 +207,21 @@ def _draft(user_id: int, offer: Offer | None, values: Mapping[str, str]) -> Draf
     return Draft(offer=offer, values=values, token=_keep_token(values), balance=balance, price=price, hint=hint)
 
 
+def _find_form(offer: Offer | None) -> forms.Form | None:
+    return forms.FORMS.get(offer.service.type) if offer else None
+
+
 def _price(offer: Offer | None, values: Mapping[str, str], balance: Decimal) -> tuple[Price | None, str]:
     if offer is None:
         return None, ""
     # The least for each post costs nothing; where it is not given yet, any that fits will do.
-    enough = {**values, **ANYTHING, "min": forms.present(values, "min") or values.get("max", "")}
+    form = _find_form(offer)
+    anything = {name: text for name, text in ANYTHING.items() if form is None or name != form.counted}
+    enough = {**values, **anything, "min": present(values, "min") or values.get("max", "")}
     try:
         request = forms.parse_order(offer.service, enough)
     except UserError as error:
-        if forms.present(values, error.field):
+        if present(values, error.field):
             return None, error.text
         return None, HALF_SPREAD if error.field in {"runs", "interval"} else ""
     charge = pricing.quote(offer.terms, request.units).charge

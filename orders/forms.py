@@ -12,26 +12,30 @@ from dataclasses import dataclass, field
 from django.utils import timezone
 
 from accounts.errors import UserError
+from catalog.kinds import SPREADABLE
 from catalog.models import Service
+from orders.reading import (
+    MOST_UNITS,
+    check_limits,
+    parse_choice,
+    parse_date,
+    parse_lines,
+    parse_link,
+    parse_number,
+    parse_text,
+    parse_word,
+    present,
+    read_date,
+    rename,
+)
 
-LONGEST_LINK = 2048
-LONGEST_COMMENTS = 1_000_000
-INTEGER = re.compile(r"\s*\+?\d{1,12}\s*", re.ASCII)
-LINE_BREAK = re.compile(r"\r\n|\r|\n|\\r\\n|\\n")  # also the two characters backslash and n (PROTOCOL 12)
-INNER_SPACE = re.compile(r"[\s\x00-\x1f\x7f]")
 # One run, or none that is named, is no drip-feed.
 NOT_SPREAD = {"", "0", "1"}
 MOST_RUNS, LONGEST_GAP = 1000, 10_080  # minutes in a week (PROTOCOL 9)
 MOST_POSTS = 10_000
-MOST_UNITS = 10**12
 USERNAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-DATES = (
-    re.compile(r"(?P<day>\d{1,2})/(?P<month>\d{1,2})/(?P<year>\d{4})", re.ASCII),
-    re.compile(r"(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})", re.ASCII),
-)
 # Minutes between a post and its delivery (PROTOCOL 2.3).
 DELAYS = (0, 5, 10, 15, 30, 60, 90, 120, 150, 180, 210, 240, 270, 300, 360, 420, 480, 540, 600)
-ABSENT = {"", "undefined", "null"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +57,63 @@ class OrderRequest:
         return self.parts > 1 or self.service.type == Service.Type.SUBSCRIPTIONS
 
 
-def present(values: Mapping[str, str], name: str) -> str:
-    """Return a parameter without outer blanks; the literals that clients send for nothing count as absent."""
-    text = values.get(name, "").strip()
-    return "" if text.lower() in ABSENT else text
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The parameters of a service type, and the one that says how much: its number, or its number of lines.
+
+    Where none does, an order is one whole.
+    """
+
+    fields: tuple[str, ...]
+    counted: str = "quantity"
+
+
+FORMS: Mapping[str, Form] = {
+    Service.Type.DEFAULT: Form(("link", "quantity")),
+    Service.Type.PACKAGE: Form(("link",), counted=""),
+    Service.Type.SEO: Form(("link", "keywords", "quantity")),
+    Service.Type.CUSTOM_COMMENTS: Form(("link", "comments"), counted="comments"),
+    Service.Type.CUSTOM_COMMENTS_PACKAGE: Form(("link", "comments"), counted=""),
+    Service.Type.MENTIONS: Form(("link", "usernames", "quantity")),
+    Service.Type.MENTIONS_WITH_HASHTAGS: Form(("link", "usernames", "hashtags", "quantity")),
+    Service.Type.MENTIONS_CUSTOM_LIST: Form(("link", "usernames"), counted="usernames"),
+    Service.Type.MENTIONS_HASHTAG: Form(("link", "hashtag", "quantity")),
+    Service.Type.MENTIONS_USER_FOLLOWERS: Form(("link", "username", "quantity")),
+    Service.Type.MENTIONS_MEDIA_LIKERS: Form(("link", "media", "quantity")),
+    Service.Type.COMMENT_LIKES: Form(("link", "username", "quantity")),
+    Service.Type.COMMENT_REPLIES: Form(("link", "username", "comments"), counted="comments"),
+    Service.Type.POLL: Form(("link", "answer_number", "quantity")),
+    Service.Type.INVITES_FROM_GROUPS: Form(("link", "groups", "quantity")),
+    Service.Type.SUBSCRIPTIONS: Form(
+        ("username", "min", "max", "posts", "old_posts", "delay", "expiry"), counted="max"
+    ),
+    Service.Type.WEB_TRAFFIC: Form(
+        ("link", "country", "device", "type_of_traffic", "google_keyword", "referring_url", "quantity")
+    ),
+    Service.Type.SPECIAL_1DG: Form(("link", "list", "quantity")),
+    Service.Type.SPECIAL_1_1DG: Form(("link", "suggest", "search", "quantity")),
+}
+DETAILS: Mapping[str, Callable[[Mapping[str, str], str], str]] = {
+    "answer_number": parse_choice,
+    "comments": parse_lines,
+    "country": parse_text,
+    "device": parse_choice,
+    "google_keyword": parse_text,
+    "groups": parse_lines,
+    "hashtag": parse_word,
+    "hashtags": parse_lines,
+    "keywords": parse_lines,
+    "list": parse_lines,
+    "media": parse_word,
+    "referring_url": parse_word,
+    "search": parse_lines,
+    "suggest": parse_lines,
+    "type_of_traffic": parse_choice,
+    "username": parse_word,
+    "usernames": parse_lines,
+}
+# What goes with one kind of traffic alone (003_31070e689288a311.txt, `add`); with another it is not read.
+ONLY_WITH = {"google_keyword": ("type_of_traffic", "1"), "referring_url": ("type_of_traffic", "2")}
 
 
 def parse_order(service: Service, values: Mapping[str, str], *, today: datetime.date | None = None) -> OrderRequest:
@@ -65,53 +122,56 @@ def parse_order(service: Service, values: Mapping[str, str], *, today: datetime.
     The service as it is given decides, and the day: one with open limits, on an early day, reads a request that was
     valid once.
     """
-    parse = FORMS.get(service.type)
-    if parse is None:
+    form = FORMS.get(service.type)
+    if form is None:
         raise UserError("Incorrect service ID", field="service")
-    request = parse(service, values)
+    parse = parse_subscription if service.type == Service.Type.SUBSCRIPTIONS else parse_linked
+    request = parse(service, rename(values))
     expiry = read_date(request.details.get("expiry", ""))
     if expiry is not None and expiry < (today or timezone.localdate()):
         raise UserError("Incorrect expiry", field="expiry")
     return request
 
 
-def parse_default(service: Service, values: Mapping[str, str]) -> OrderRequest:
-    """Read a link and a quantity (003_31070e689288a311.txt, `add`), and runs where the service can be spread."""
+def parse_linked(service: Service, values: Mapping[str, str]) -> OrderRequest:
+    """Read a link and what else the service's type wants; the quantity is a number, a number of lines, or one whole."""
+    form = FORMS[service.type]
     link = parse_link(values)
+    details: dict[str, str] = {}
+    for name in form.fields:
+        needed, choice = ONLY_WITH.get(name, ("", ""))
+        if name in DETAILS and details.get(needed, "") == choice:
+            details[name] = DETAILS[name](values, name)
+    if not form.counted:
+        return OrderRequest(service, link, 1, details)
+    if form.counted in details:
+        lines = details[form.counted].count("\n") + 1
+        return OrderRequest(service, link, check_limits(service, lines, form.counted), details)
+    return _parse_quantity(service, link, details, values)
+
+
+def _parse_quantity(service: Service, link: str, details: dict[str, str], values: Mapping[str, str]) -> OrderRequest:
+    """Read a quantity, and runs where the service can be spread."""
     runs = present(values, "runs")
-    if runs not in NOT_SPREAD and not service.dripfeed:
+    spreadable = service.dripfeed and service.type in SPREADABLE
+    if runs not in NOT_SPREAD and not spreadable:
         raise UserError("Dripfeed is not supported by this service", field="runs")
     quantity = parse_number(values, "quantity")
     if runs in NOT_SPREAD:
-        if service.dripfeed and not runs and present(values, "interval") not in {"", "0"}:
+        if spreadable and not runs and present(values, "interval") not in {"", "0"}:
             raise UserError("Incorrect runs", field="runs")
-        return OrderRequest(service, link, check_limits(service, quantity, "quantity"))
-    return _spread(service, link, quantity, values)
+        return OrderRequest(service, link, check_limits(service, quantity, "quantity"), details)
+    return _spread(OrderRequest(service, link, quantity, details), values)
 
 
-def _spread(service: Service, link: str, quantity: int, values: Mapping[str, str]) -> OrderRequest:
+def _spread(run: OrderRequest, values: Mapping[str, str]) -> OrderRequest:
     """Read runs and interval; each run reaches the least quantity, and all together keep the largest (PROTOCOL 9)."""
     runs = parse_number(values, "runs", least=2, most=MOST_RUNS)
     interval = parse_number(values, "interval", least=1, most=LONGEST_GAP)
-    check_limits(service, quantity, "quantity")
-    units = check_limits(service, quantity * runs, "quantity")
-    details = {"quantity": str(quantity), "runs": str(runs), "interval": str(interval)}
-    return OrderRequest(service, link, units, details, parts=runs)
-
-
-def parse_package(service: Service, values: Mapping[str, str]) -> OrderRequest:
-    """Read a link alone; the quantity is one whole."""
-    return OrderRequest(service, parse_link(values), 1)
-
-
-def parse_custom_comments(service: Service, values: Mapping[str, str]) -> OrderRequest:
-    """Read a link and one comment per line; the quantity is the number of lines that are not blank."""
-    link = parse_link(values)
-    lines = split_lines(values.get("comments", ""))
-    if not lines:
-        raise UserError("Incorrect comments", field="comments")
-    units = check_limits(service, len(lines), "comments")
-    return OrderRequest(service, link, units, {"comments": "\n".join(lines)})
+    check_limits(run.service, run.units, "quantity")
+    units = check_limits(run.service, run.units * runs, "quantity")
+    details = {**run.details, "quantity": str(run.units), "runs": str(runs), "interval": str(interval)}
+    return OrderRequest(run.service, run.link, units, details, parts=runs)
 
 
 def parse_subscription(service: Service, values: Mapping[str, str]) -> OrderRequest:
@@ -138,63 +198,3 @@ def parse_subscription(service: Service, values: Mapping[str, str]) -> OrderRequ
         details["expiry"] = parse_date(values, "expiry").strftime("%d/%m/%Y")
     parts = posts + old_posts
     return OrderRequest(service, username, parts * most, details, parts=parts)
-
-
-FORMS: dict[str, Callable[[Service, Mapping[str, str]], OrderRequest]] = {
-    Service.Type.DEFAULT: parse_default,
-    Service.Type.PACKAGE: parse_package,
-    Service.Type.CUSTOM_COMMENTS: parse_custom_comments,
-    Service.Type.SUBSCRIPTIONS: parse_subscription,
-}
-
-
-def parse_link(values: Mapping[str, str]) -> str:
-    """Return the link; handles and numbers are links too, blanks and control characters inside one are not."""
-    link = present(values, "link")
-    if not link or len(link) > LONGEST_LINK or INNER_SPACE.search(link):
-        raise UserError("Invalid link", field="link")
-    return link
-
-
-def parse_number(values: Mapping[str, str], name: str, *, least: int = 0, most: int = MOST_UNITS) -> int:
-    """Return a whole number between two limits; raise UserError with the field's own words."""
-    text = present(values, name)
-    if not INTEGER.fullmatch(text) or not least <= int(text) <= most:
-        raise UserError(f"Incorrect {name}", field=name)
-    return int(text)
-
-
-def parse_date(values: Mapping[str, str], name: str) -> datetime.date:
-    """Return a day; raise UserError with the field's own words."""
-    day = read_date(present(values, name))
-    if day is None:
-        raise UserError(f"Incorrect {name}", field=name)
-    return day
-
-
-def read_date(text: str) -> datetime.date | None:
-    """Return the day that a text names as d/m/Y or Y-m-d; None when it names none (PROTOCOL 1.5)."""
-    for form in DATES:
-        found = form.fullmatch(text)
-        if found:
-            try:
-                return datetime.date(**{name: int(number) for name, number in found.groupdict().items()})
-            except ValueError:
-                return None
-    return None
-
-
-def split_lines(text: str) -> list[str]:
-    """Split a list at line breaks, never at commas; trim, and drop blank lines (PROTOCOL 1.5)."""
-    if text.strip().lower() in ABSENT or len(text) > LONGEST_COMMENTS:
-        return []
-    return [line.replace("\x00", "").strip() for line in LINE_BREAK.split(text) if line.strip()]
-
-
-def check_limits(service: Service, units: int, name: str) -> int:
-    """Return the units when the service takes so many; raise UserError in the wire's words otherwise."""
-    if units < service.min:
-        raise UserError(f"Quantity less than minimal {service.min}", field=name)
-    if units > service.max:
-        raise UserError(f"Quantity more than maximum {service.max}", field=name)
-    return units
