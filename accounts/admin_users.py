@@ -12,7 +12,7 @@ from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db import DataError, IntegrityError
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
@@ -35,7 +35,7 @@ from accounts.admin_pages import (
     column,
 )
 from accounts.errors import NotEnoughFundsError
-from accounts.models import ApiKey, LedgerAccount, User
+from accounts.models import ApiKey, CustomerGroup, LedgerAccount, User
 
 # With these, someone who may edit customers could make himself anything.
 POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
@@ -90,17 +90,18 @@ class UserAdmin(BaseUserAdmin, PanelAdmin):  # type: ignore[misc,type-arg]  # un
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
-    list_display = ("email", "username", "balance", "discount_percent", "is_active", "is_staff", "date_joined")
-    list_filter = ("is_active", "is_staff", "is_superuser")
+    list_display = ("email", "username", "balance", "discount_percent", "group", "is_active", "is_staff", "date_joined")
+    list_filter = ("is_active", "is_staff", "is_superuser", "group")
+    list_select_related = ("group",)
     search_fields = ("email", "username")
     ordering = ("-id",)
     readonly_fields = ("balance", "last_login", "date_joined")
     filter_horizontal = ()
-    autocomplete_fields = ("groups",)
+    autocomplete_fields = ("groups", "group")
     inlines = (ApiKeyInline,)
     fieldsets = (
         (None, {"fields": ("email", "username", "password", "is_active")}),
-        (_("Money"), {"fields": ("balance", "discount_percent")}),
+        (_("Money"), {"fields": ("balance", "discount_percent", "group")}),
         (_("Powers"), {"fields": POWERS, "classes": ("collapse",)}),
         (_("Dates"), {"fields": ("last_login", "date_joined")}),
     )
@@ -204,6 +205,24 @@ class UserAdmin(BaseUserAdmin, PanelAdmin):  # type: ignore[misc,type-arg]  # un
             told = {"before": amount(balance - change), "after": amount(balance)}
             messages.success(request, _("Booked: the balance was %(before)s and is %(after)s.") % told)
         return redirect(change_url(user))
+
+
+@admin.register(CustomerGroup)
+class CustomerGroupAdmin(PanelAdmin):
+    """Customers who share a discount, and how many they are."""
+
+    list_display = ("name", "discount_percent", "users")
+    search_fields = ("name",)
+    ordering = ("name",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[CustomerGroup]:
+        groups: QuerySet[CustomerGroup] = super().get_queryset(request)
+        return groups.annotate(members=Count("users"))
+
+    @column(_("users"), ordering="members")
+    def users(self, group: CustomerGroup) -> str:
+        url = f"{reverse('admin:accounts_user_changelist')}?group__id__exact={group.pk}"
+        return format_html('<a href="{}" class="{}">{}</a>', url, LINK, getattr(group, "members", 0))
 
 
 class GroupAdmin(BaseGroupAdmin, PanelAdmin):  # type: ignore[misc]  # unfold's own recipe

@@ -1,9 +1,11 @@
 """Prices as staff set them: markups by scope, and rates of single customers."""
 
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
@@ -19,7 +21,7 @@ class MarkupInline(PanelInline):
     """The rule of one provider, category or service."""
 
     model = Markup
-    fields = ("percent", "fixed")
+    fields = ("percent", "fixed", "round_to")
     max_num = 1
 
 
@@ -42,7 +44,7 @@ class MarkupAdmin(PanelAdmin):
     """What is put on top of costs; the most specific rule wins: service, category, provider, site."""
 
     form = MarkupForm
-    list_display = ("scope", "percent_text", "fixed_text")
+    list_display = ("scope", "percent_text", "fixed_text", "round_text")
     list_select_related = ("provider", "category", "service")
     autocomplete_fields = ("provider", "category", "service")
     search_fields = ("provider__name", "category__name", "service__name")
@@ -67,12 +69,16 @@ class MarkupAdmin(PanelAdmin):
     def fixed_text(self, markup: Markup) -> str:
         return amount(markup.fixed)
 
+    @column(_("rounded up to"), ordering="round_to")
+    def round_text(self, markup: Markup) -> str:
+        return amount(markup.round_to)
+
 
 @admin.register(CustomRate)
 class CustomRateAdmin(PanelAdmin):
     """Rates of single customers beside what the list says; never charged below cost."""
 
-    list_display = ("customer", "service_link", "rate_text", "listed", "cost")
+    list_display = ("customer", "service_link", "rate_text", "charged", "listed", "cost")
     list_display_links = ("rate_text",)
     list_select_related = ("user", "service")
     autocomplete_fields = ("user", "service")
@@ -88,6 +94,10 @@ class CustomRateAdmin(PanelAdmin):
             custom.terms = terms.get(custom.service_id)
         return changelist
 
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
+        super().save_model(request, obj, form, change)
+        warn_below_cost(request, obj.service_id, obj.rate)
+
     @column(_("customer"), ordering="user")
     def customer(self, custom: CustomRate) -> str:
         return link(custom.user, custom.user.email)
@@ -100,6 +110,16 @@ class CustomRateAdmin(PanelAdmin):
     def rate_text(self, custom: CustomRate) -> str:
         return amount(custom.rate)
 
+    @column(_("charged"))
+    def charged(self, custom: CustomRate) -> str:
+        """Tell the rate that the customer really pays, which may be the cost."""
+        terms = read_terms(custom)
+        if terms is None:
+            return NOTHING
+        rate = amount(pricing.sell_rate(replace(terms, custom_rate=custom.rate)))
+        lifted = custom.rate < pricing.cost_rate(terms) and not terms.allow_loss
+        return str(_("%s, the cost")) % rate if lifted else rate
+
     @column(_("listed"))
     def listed(self, custom: CustomRate) -> str:
         terms = read_terms(custom)
@@ -109,6 +129,18 @@ class CustomRateAdmin(PanelAdmin):
     def cost(self, custom: CustomRate) -> str:
         terms = read_terms(custom)
         return amount(pricing.cost_rate(terms)) if terms else NOTHING
+
+
+def warn_below_cost(request: HttpRequest, service_id: int, rate: Decimal | None) -> None:
+    """Tell whoever set a rate when it is below the cost, and what is charged then."""
+    terms = pricing.load_terms(None, [service_id]).get(service_id)
+    if rate is None or terms is None or rate >= pricing.cost_rate(terms):
+        return
+    told = {"rate": amount(rate), "cost": amount(pricing.cost_rate(terms))}
+    text = _("%(rate)s is below the cost of %(cost)s: the cost is charged instead.")
+    if terms.allow_loss:
+        text = _("%(rate)s is below the cost of %(cost)s, and the service may be sold at a loss: it is charged.")
+    messages.warning(request, text % told)
 
 
 def read_terms(row: object) -> Terms | None:

@@ -1,9 +1,11 @@
 """What a customer pays, and why: pure arithmetic over Terms, and the one query that reads them (PROTOCOL 7).
 
 cost rate = the provider's rate × the exchange rate
-list rate = cost rate × (1 + percent ÷ 100) + fixed, by the most specific markup
-rate      = the custom rate, or the list rate less the discount; never below the cost rate unless the service
-            allows it, never zero; rounded up to 6 places, and that number is shown, stored and multiplied
+list rate = the service's own rate, or by the most specific markup cost rate × (1 + percent ÷ 100) + fixed, rounded up
+            to a multiple of `round_to`
+rate      = the custom rate, or the list rate less the larger of the customer's and his group's discount; never below
+            the cost rate unless the service allows it, never zero; rounded up to 6 places, and that number is shown,
+            stored and multiplied. A discount or the cost may leave finer steps than `round_to`
 charge    = rate × units ÷ 1000 (a package: the rate itself), rounded up to 5 places
 """
 
@@ -30,6 +32,8 @@ class Terms:
     exchange_rate: Decimal
     percent: Decimal
     fixed: Decimal
+    round_to: Decimal | None
+    own_rate: Decimal | None
     custom_rate: Decimal | None
     discount_percent: Decimal
     flat: bool
@@ -45,26 +49,35 @@ class Quote:
     cost: Decimal
 
 
+# Markups and the customer are looked up, not joined: joined, they would make PostgreSQL expect millions of rows (and
+# compile for them), and planning would take longer than all the rest of reading one service.
 TERMS = """
 SELECT DISTINCT ON (service.id)
     service.id, ps.id, provider.id, route.position, ps.rate, provider.exchange_rate,
-    coalesce(m_service.percent, m_category.percent, m_provider.percent, m_site.percent, 0),
-    coalesce(m_service.fixed, m_category.fixed, m_provider.fixed, m_site.fixed, 0),
-    custom.rate, coalesce(customer.discount_percent, 0), service.type = 'Package', service.loss_policy = 'allow'
+    coalesce(markup.percent, 0), coalesce(markup.fixed, 0), markup.round_to, service.own_rate,
+    (SELECT rate FROM catalog_customrate WHERE user_id = %(user)s::bigint AND service_id = service.id),
+    coalesce((
+        SELECT greatest(customer.discount_percent, customer_group.discount_percent)
+        FROM accounts_user customer
+        LEFT JOIN accounts_customergroup customer_group ON customer_group.id = customer.group_id
+        WHERE customer.id = %(user)s::bigint
+    ), 0),
+    service.type IN ('Package', 'Custom Comments Package'), service.loss_policy = 'allow'
 FROM catalog_service service
 JOIN catalog_route route ON route.service_id = service.id AND route.enabled
-JOIN catalog_providerservice ps ON ps.id = route.provider_service_id AND ps.rate > 0 AND ps.vanished_at IS NULL
-JOIN catalog_provider provider ON provider.id = ps.provider_id AND provider.enabled
-LEFT JOIN catalog_markup m_service ON m_service.service_id = service.id
-LEFT JOIN catalog_markup m_category ON m_category.category_id = service.category_id
-LEFT JOIN catalog_markup m_provider ON m_provider.provider_id = provider.id
-LEFT JOIN catalog_markup m_site
-    ON m_site.service_id IS NULL AND m_site.category_id IS NULL AND m_site.provider_id IS NULL
-LEFT JOIN accounts_user customer ON customer.id = %(user)s::bigint
-LEFT JOIN catalog_customrate custom ON custom.user_id = %(user)s::bigint AND custom.service_id = service.id
-WHERE service.enabled AND (%(services)s::bigint[] IS NULL OR service.id = ANY(%(services)s::bigint[]))
-ORDER BY service.id, route.position
-"""
+JOIN catalog_providerservice ps
+    ON ps.id = route.provider_service_id AND ps.rate > 0 AND ps.vanished_at IS NULL AND ps.waiting = ''
+JOIN catalog_provider provider ON provider.id = ps.provider_id AND provider.enabled AND (
+    provider.exchange_rate_days = 0
+    OR provider.exchange_rate_at + provider.exchange_rate_days * interval '24 hours' > now())
+LEFT JOIN catalog_markup markup ON markup.id = coalesce(
+    (SELECT id FROM catalog_markup WHERE service_id = service.id),
+    (SELECT id FROM catalog_markup WHERE category_id = service.category_id),
+    (SELECT id FROM catalog_markup WHERE provider_id = provider.id),
+    (SELECT id FROM catalog_markup WHERE service_id IS NULL AND category_id IS NULL AND provider_id IS NULL))
+WHERE service.enabled"""
+OF_SOME = " AND service.id = ANY(%(services)s::bigint[])"
+BY_ROUTE = " ORDER BY service.id, route.position"
 
 
 def load_terms(user_id: int | None, service_ids: Collection[int] | None = None) -> dict[int, Terms]:
@@ -73,7 +86,10 @@ def load_terms(user_id: int | None, service_ids: Collection[int] | None = None) 
     One query, whatever the number of services; None reads all of them.
     """
     with connection.cursor() as cursor:
-        cursor.execute(TERMS, {"user": user_id, "services": None if service_ids is None else list(service_ids)})
+        if service_ids is None:
+            cursor.execute(TERMS + BY_ROUTE, {"user": user_id})
+        else:
+            cursor.execute(TERMS + OF_SOME + BY_ROUTE, {"user": user_id, "services": list(service_ids)})
         return {row[0]: Terms(*row) for row in cursor.fetchall()}
 
 
@@ -84,20 +100,14 @@ def cost_rate(terms: Terms) -> Decimal:
 
 def sell_rate(terms: Terms) -> Decimal:
     """Return what a thousand (or a package) costs this customer, at 6 places."""
-    cost = cost_rate(terms)
     if terms.custom_rate is not None:
-        rate = terms.custom_rate
-    else:
-        rate = _discounted(_listed(cost, terms), terms.discount_percent)
-    if not terms.allow_loss:
-        rate = max(rate, cost)
-    return max(round_rate(rate), RATE_STEP)
+        return _charged(terms.custom_rate, terms)
+    return _charged(_discounted(_listed(terms), terms.discount_percent), terms)
 
 
 def list_rate(terms: Terms) -> Decimal:
     """Return the rate without the customer's own terms, at 6 places: what a discount is shown against."""
-    cost = cost_rate(terms)
-    return max(round_rate(_listed(cost, terms)), RATE_STEP)
+    return _charged(_listed(terms), terms)
 
 
 def quote(terms: Terms, units: int) -> Quote:
@@ -113,9 +123,25 @@ def total(rate: Decimal, units: int, *, flat: bool) -> Decimal:
     return round_charge(rate if flat else EXACT.divide(EXACT.multiply(rate, Decimal(units)), THOUSAND))
 
 
-def _listed(cost: Decimal, terms: Terms) -> Decimal:
+def _charged(rate: Decimal, terms: Terms) -> Decimal:
+    """Lift a rate to the cost, unless a loss is allowed, and to something; rounded up to 6 places at the very end."""
+    if not terms.allow_loss:
+        rate = max(rate, cost_rate(terms))
+    return max(round_rate(rate), RATE_STEP)
+
+
+def _listed(terms: Terms) -> Decimal:
+    if terms.own_rate is not None:
+        return terms.own_rate
     factor = EXACT.add(HUNDRED, terms.percent)
-    return EXACT.add(EXACT.divide(EXACT.multiply(cost, factor), HUNDRED), terms.fixed)
+    rate = EXACT.add(EXACT.divide(EXACT.multiply(cost_rate(terms), factor), HUNDRED), terms.fixed)
+    return rate if terms.round_to is None else _multiple(rate, terms.round_to)
+
+
+def _multiple(rate: Decimal, step: Decimal) -> Decimal:
+    """Round a rate up to a multiple of a step, exactly."""
+    rest = EXACT.remainder(rate, step)
+    return EXACT.add(EXACT.subtract(rate, rest), step) if rest else rate
 
 
 def _discounted(rate: Decimal, discount_percent: Decimal) -> Decimal:

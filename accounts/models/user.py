@@ -6,6 +6,27 @@ from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
 
+class CustomerGroup(models.Model):
+    """Customers who share a discount; whoever has one of his own gets the larger of the two."""
+
+    name = models.CharField(_("name"), max_length=80, unique=True)
+    discount_percent = models.DecimalField(
+        _("discount"), max_digits=5, decimal_places=2, default=Decimal(0), help_text=_("Percent off every rate.")
+    )
+
+    class Meta:
+        verbose_name = _("customer group")
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(discount_percent__gte=0, discount_percent__lte=100),
+                name="group_discount_within_percent",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class User(AbstractUser):
     """A customer or a member of staff; the money is in the ledger, not here."""
 
@@ -16,6 +37,9 @@ class User(AbstractUser):
         decimal_places=2,
         default=Decimal(0),
         help_text=_("Percent off every rate without a custom rate; never below cost."),
+    )
+    group = models.ForeignKey(
+        CustomerGroup, on_delete=models.SET_NULL, null=True, blank=True, related_name="users", verbose_name=_("group")
     )
 
     class Meta(AbstractUser.Meta):

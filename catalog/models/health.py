@@ -1,4 +1,5 @@
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
@@ -33,6 +34,8 @@ class ProviderHour(models.Model):
     unavailable = models.PositiveIntegerField(_("not taken"), default=0, db_default=0)
     milliseconds = models.PositiveBigIntegerField(_("milliseconds in all"), default=0, db_default=0)
     slowest = models.PositiveIntegerField(_("slowest, milliseconds"), default=0, db_default=0)
+    # How many calls took up to LATENCIES[n] milliseconds (catalog/health.py); empty: none was counted so.
+    latencies = ArrayField(models.PositiveIntegerField(), default=list, db_default=[])
 
     class Meta:
         verbose_name = _("hour of a provider")

@@ -26,6 +26,14 @@ class Markup(models.Model):
         default=Decimal(0),
         help_text=_("Added to the rate, in the panel's currency."),
     )
+    round_to = models.DecimalField(
+        _("round up to"),
+        max_digits=20,
+        decimal_places=6,
+        null=True,
+        blank=True,
+        help_text=_("A multiple of this, for example 0.01; empty: as it comes."),
+    )
 
     class Meta:
         verbose_name = _("markup")
@@ -40,6 +48,7 @@ class Markup(models.Model):
                 name="markup_has_at_most_one_scope",
             ),
             models.CheckConstraint(condition=Q(percent__gte=0, fixed__gte=0), name="markup_not_negative"),
+            models.CheckConstraint(condition=Q(round_to=None) | Q(round_to__gt=0), name="markup_rounds_to_something"),
         ]
 
     def __str__(self) -> str:

@@ -49,6 +49,39 @@ class Provider(models.Model):
     command_turn_at = models.DateTimeField(null=True, editable=False)  # the buckets (catalog/pacing.py)
     read_turn_at = models.DateTimeField(null=True, editable=False)
     single_until = models.DateTimeField(_("asked for single orders until"), null=True, editable=False)
+    sync_minutes = models.PositiveIntegerField(
+        _("read its list every, minutes"), default=60, db_default=60, help_text=_("0: only when staff ask.")
+    )
+    synced_at = models.DateTimeField(_("list last read"), null=True, editable=False)
+    brake_gone_percent = models.PositiveSmallIntegerField(
+        _("brake: services gone, percent"),
+        default=30,
+        db_default=30,
+        help_text=_("A list that lacks more of what we sell waits for a person."),
+    )
+    brake_rate_percent = models.PositiveSmallIntegerField(
+        _("brake: rates moved by, percent"),
+        default=50,
+        db_default=50,
+        help_text=_("A list that moves rates by more on average waits for a person."),
+    )
+    exchange_rate_at = models.DateTimeField(_("exchange rate set"), db_default=Now(), editable=False)
+    exchange_rate_days = models.PositiveSmallIntegerField(
+        _("exchange rate holds for, days"),
+        default=0,
+        db_default=0,
+        help_text=_("Older than that, nothing of this provider is sold until it is set again. 0: no limit."),
+    )
+    low_balance = models.DecimalField(
+        _("low balance"),
+        max_digits=20,
+        decimal_places=8,
+        null=True,
+        blank=True,
+        help_text=_(
+            "In its currency; staff are told when less is left. Empty: three days at the pace of the last seven."
+        ),
+    )
     idempotency_hours = models.PositiveSmallIntegerField(_("remembers idempotency keys for, hours"), default=12)
     enabled = models.BooleanField(_("enabled"), default=True)
     paused_until = models.DateTimeField(_("paused until"), null=True, blank=True)
@@ -77,7 +110,15 @@ class Provider(models.Model):
 
 
 class ProviderService(models.Model):
-    """One row of a provider's catalogue as last read; rates are in its currency, per 1000 or per package."""
+    """One row of a provider's catalogue as last read; rates are in its currency, per 1000 or per package.
+
+    What vanished or waits for a person is not sold and not sent.
+    """
+
+    class Waiting(models.TextChoices):
+        NONE = "", _("No")
+        BACK = "back", _("It had vanished and is listed again")
+        REUSED = "reused", _("Its ID stands for another service now")
 
     provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="services")
     remote_id = models.CharField(_("their ID"), max_length=60)
@@ -92,6 +133,9 @@ class ProviderService(models.Model):
     dripfeed = models.BooleanField(_("drip-feed"), null=True)
     description = models.TextField(_("description"), blank=True)
     vanished_at = models.DateTimeField(_("vanished"), null=True, blank=True)
+    waiting = models.CharField(
+        _("waits for a person"), max_length=8, choices=Waiting, blank=True, default="", db_default=""
+    )
     read_at = models.DateTimeField(_("last read"), db_default=Now())
 
     class Meta:

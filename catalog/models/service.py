@@ -24,8 +24,23 @@ class Service(models.Model):
     class Type(models.TextChoices):
         DEFAULT = "Default"
         PACKAGE = "Package"
+        SEO = "SEO"
         CUSTOM_COMMENTS = "Custom Comments"
+        CUSTOM_COMMENTS_PACKAGE = "Custom Comments Package"
+        MENTIONS = "Mentions"
+        MENTIONS_WITH_HASHTAGS = "Mentions with Hashtags"
+        MENTIONS_CUSTOM_LIST = "Mentions Custom List"
+        MENTIONS_HASHTAG = "Mentions Hashtag"
+        MENTIONS_USER_FOLLOWERS = "Mentions User Followers"
+        MENTIONS_MEDIA_LIKERS = "Mentions Media Likers"
+        COMMENT_LIKES = "Comment Likes"
+        COMMENT_REPLIES = "Comment Replies"
+        POLL = "Poll"
+        INVITES_FROM_GROUPS = "Invites from Groups"
         SUBSCRIPTIONS = "Subscriptions"
+        WEB_TRAFFIC = "Web Traffic"
+        SPECIAL_1DG = "Special (1DG)"
+        SPECIAL_1_1DG = "Special 1 (1DG)"
         UNKNOWN = "Unknown"  # imported, never on sale: nobody knows its parameters (PROTOCOL 2.2)
 
     class LossPolicy(models.TextChoices):
@@ -58,6 +73,18 @@ class Service(models.Model):
         _("when the cost exceeds the charge"), max_length=5, choices=LossPolicy, default="hold"
     )
     enabled = models.BooleanField(_("on sale"), default=True)
+    follows_name = models.BooleanField(_("name follows the provider"), default=False, db_default=False)
+    follows_description = models.BooleanField(_("description follows the provider"), default=False, db_default=False)
+    follows_limits = models.BooleanField(_("limits follow the provider"), default=True, db_default=True)
+    follows_flags = models.BooleanField(_("refill and cancel follow the provider"), default=False, db_default=False)
+    own_rate = models.DecimalField(
+        _("own rate"),
+        max_digits=20,
+        decimal_places=8,
+        null=True,
+        blank=True,
+        help_text=_("The list rate whatever the cost is; empty: cost and markup. Never below cost unless it says so."),
+    )
     position = models.PositiveIntegerField(_("position"), default=0)
 
     class Meta:
@@ -66,6 +93,7 @@ class Service(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(min__gte=1, max__gte=models.F("min")), name="service_min_within_max"),
             models.CheckConstraint(condition=~Q(type="Unknown", enabled=True), name="unknown_type_never_on_sale"),
+            models.CheckConstraint(condition=Q(own_rate=None) | Q(own_rate__gt=0), name="own_rate_above_zero"),
         ]
 
     def __str__(self) -> str:
@@ -74,7 +102,7 @@ class Service(models.Model):
     @property
     def is_package(self) -> bool:
         """Whether the rate is the price of one whole, not of a thousand (PROTOCOL 2)."""
-        return self.type == self.Type.PACKAGE
+        return self.type in {self.Type.PACKAGE, self.Type.CUSTOM_COMMENTS_PACKAGE}
 
 
 class Route(models.Model):

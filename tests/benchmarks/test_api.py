@@ -4,6 +4,7 @@ import io
 import itertools
 import uuid
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
@@ -11,16 +12,20 @@ import orjson
 import pytest
 from django.core.handlers.wsgi import WSGIHandler
 from django.db import connection
+from django.db.models import F
+from django.http import HttpResponse
 
 from accounts import api_keys
 from accounts.models import User
-from catalog.models import Category, Provider, ProviderService, Route, Service
+from catalog.models import Category, Markup, Provider, ProviderService, Route, Service
 from orders.models import Order
 from tests.benchmarks.measuring import compare
 from tests.conftest import Fund, Place
 
 pytestmark = pytest.mark.django_db(transaction=True)
 numbers = itertools.count()
+MANY = 10_000
+WORDS = "Starts within the hour, at most 10 000 a day, refilled for 30 days. " * 2
 
 # What one order must write, whoever writes it: the balance, the transfer, the order, its event and its outbox row.
 WRITE_ORDER = """
@@ -47,14 +52,14 @@ WHO = "SELECT user_id FROM accounts_apikey WHERE digest = %s"
 
 
 @pytest.fixture
-def call(api_key: str) -> Callable[..., Any]:
-    """Call the API as the server does, with a form, and return the parsed answer."""
+def send(api_key: str) -> Callable[..., bytes]:
+    """Call the API as the server does, with a form, and return the answer's bytes."""
     handler = WSGIHandler()
 
     def start(*_: Any) -> Callable[[bytes], object]:
         return lambda _: None
 
-    def post(**params: Any) -> Any:
+    def post(**params: Any) -> bytes:
         body = urlencode({"key": api_key, **params}).encode()
         environ = {
             "REQUEST_METHOD": "POST",
@@ -67,9 +72,15 @@ def call(api_key: str) -> Callable[..., Any]:
             "wsgi.url_scheme": "http",
         }
         response: Any = handler(environ, start)
-        return orjson.loads(b"".join(response))
+        return b"".join(response)
 
     return post
+
+
+@pytest.fixture
+def call(send: Callable[..., bytes]) -> Callable[..., Any]:
+    """Call the API and return the parsed answer."""
+    return lambda **params: orjson.loads(send(**params))
 
 
 def run(statement: str, values: Any) -> Any:
@@ -125,11 +136,12 @@ def test_status_of_a_hundred(
     compare("status of 100", lambda: call(action="status", orders=text), bare, times=200)
 
 
-def test_services(call: Callable[..., Any], provider: Provider) -> None:
+def test_services(send: Callable[..., bytes], api_key: str, provider: Provider) -> None:
     category = Category.objects.create(name="Many")
-    for start in range(0, 5000, 1000):
+    for start in range(0, MANY, 1000):
         services = Service.objects.bulk_create(
-            Service(category=category, name=f"Service {start + n}", min=10, max=1000) for n in range(1000)
+            Service(category=category, name=f"Service {start + n}", description=WORDS, min=10, max=1000)
+            for n in range(1000)
         )
         remote = ProviderService.objects.bulk_create(
             ProviderService(
@@ -140,7 +152,24 @@ def test_services(call: Callable[..., Any], provider: Provider) -> None:
         Route.objects.bulk_create(
             Route(service=one, provider_service=other) for one, other in zip(services, remote, strict=True)
         )
-    rows = call(action="services")
-    assert len(rows) == 5000
-    compare("services, 5000 of them", lambda: call(action="services"), lambda: orjson.dumps(rows), times=3)
+    markup = Markup.objects.create(percent=20, round_to=Decimal("0.01"))
+    run("ANALYZE", None)
+    digest, body = api_keys.digest(api_key), send(action="services")
+    assert len(orjson.loads(body)) == MANY
+
+    def change() -> None:
+        Markup.objects.filter(pk=markup.pk).update(percent=F("percent") + 1)
+
+    def cold() -> None:
+        change()
+        assert send(action="services") != body
+
+    def floor() -> bytes:
+        run(WHO, [digest])
+        return b"".join(HttpResponse(body))
+
+    print(f"services, {MANY} of them: {len(body) / 1e6:.1f} MB")  # noqa: T201 - its purpose
+    compare("services, after a change", cold, floor, times=1)
+    compare("services, unchanged", lambda: send(action="services"), floor, times=20)
+    compare("a change alone", change, lambda: run("SELECT 1", None), times=20)
     assert Order.objects.count() == 0
