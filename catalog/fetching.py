@@ -4,7 +4,7 @@ from collections import Counter
 from decimal import Decimal
 
 from accounts.errors import UserError
-from catalog import connecting, importing
+from catalog import comparing, connecting, importing
 from catalog.importing import ImportCounts
 from catalog.models import Provider
 from catalog.providers.errors import ProviderError
@@ -64,7 +64,7 @@ def _find_category(catalogue: Catalogue, wanted: str) -> str:
     """Return a category as the catalogue writes it, given as staff read it; raise UserError naming those it has."""
     if not wanted:
         return ""
-    names = {importing.clean(row.category): row.category for row in catalogue.rows}
+    names = {comparing.clean(row.category): row.category for row in catalogue.rows}
     for name, written in names.items():
         if wanted.strip().casefold() in {name.casefold(), written.casefold()}:
             return written

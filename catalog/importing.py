@@ -1,25 +1,30 @@
 """Importing: reading a provider's catalogue and putting its services on sale (PROTOCOL 6.5).
 
 Each row becomes a ProviderService, and the first time a Service with one Route. What staff may have changed on a
-service (name, category, description, whether it is on sale) is never overwritten; limits follow the provider. An empty
-list changes nothing, since it is usually a broken key.
+service is overwritten only where its switches say that it follows the provider. An empty list changes nothing, since it
+is usually a broken key, and an id that stands for another service now is not sold until a person confirms it.
 """
 
-import html
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from django.db import transaction
 from django.utils import timezone
 
-from catalog import connecting
+from catalog import comparing, connecting, taking
+from catalog.comparing import FIELDS
+from catalog.kinds import SPREADABLE, read_type
 from catalog.models import Category, Markup, Provider, ProviderService, Route, Service
 from catalog.providers.replies import Catalogue, CatalogueRow
 
-FOLLOWED = ["name", "type", "category", "rate", "min", "max", "refill", "cancel", "dripfeed", "description"]
-TYPES = {kind.lower(): kind for kind in Service.Type if kind != Service.Type.UNKNOWN}
+BATCH = 1000
+
+Routes = Mapping[int, list[Service]]
+# Told how many rows are done, of how many.
+Progress = Callable[[int, int], None]
+Waiting = ProviderService.Waiting
 
 
 @dataclass
@@ -45,77 +50,112 @@ def import_services(provider: Provider, *, markup_percent: Decimal | None = None
 
 @transaction.atomic
 def apply_catalogue(
-    provider: Provider, catalogue: Catalogue, *, markup_percent: Decimal | None = None, category: str = ""
+    provider: Provider,
+    catalogue: Catalogue,
+    *,
+    markup_percent: Decimal | None = None,
+    category: str = "",
+    tell: Progress = lambda _done, _of: None,
 ) -> ImportCounts:
-    """Import a catalogue that was read; one import of a provider at a time."""
-    Provider.objects.select_for_update().get(pk=provider.pk)
+    """Import a catalogue that was read, batch by batch in one transaction; one import or sync of a provider at a time.
+
+    Beside the catalogue itself only one batch is in memory.
+    """
+    Provider.objects.select_for_update(no_key=True).get(pk=provider.pk)
     counts = ImportCounts(skipped=list(catalogue.skipped))
-    known = {row.remote_id: row for row in ProviderService.objects.filter(provider=provider)}
     wanted = [row for row in catalogue.rows if not category or row.category.casefold() == category.casefold()]
-    touched = [_take_row(provider, row, known.get(row.service), counts) for row in wanted]
-    routed = _put_on_sale([row for row in touched if row is not None], counts)
+    refused: set[str] = set()
+    for start in range(0, len(wanted), BATCH):
+        tell(start, len(wanted))
+        batch = wanted[start : start + BATCH]
+        taken, routes = _take_batch(provider, batch, counts, refused)
+        new = _put_on_sale([row for row in taken if row.pk not in routes], counts)
+        if markup_percent is not None:
+            _mark_up([*new, *(service for row in taken for service in routes.get(row.pk, []))], markup_percent)
+    tell(len(wanted), len(wanted))
     if catalogue.rows:
-        counts.vanished = _mark_vanished(known.values(), {row.service for row in catalogue.rows})
-    if markup_percent is not None:
-        _mark_up(routed, markup_percent)
+        counts.vanished = _mark_vanished(provider, {row.service for row in catalogue.rows} - refused)
     return counts
 
 
+def _take_batch(
+    provider: Provider, batch: Sequence[CatalogueRow], counts: ImportCounts, refused: set[str]
+) -> tuple[list[ProviderService], Routes]:
+    """Write the rows of a batch that can be taken, and let services follow; return them, and the routes there were."""
+    rows = ProviderService.objects.filter(provider=provider, remote_id__in=[row.service for row in batch])
+    known = {row.remote_id: row for row in rows}
+    routes = _read_routes(known.values())
+    taken = []
+    for row in batch:
+        try:
+            taken.append(_take_row(provider, row, known.get(row.service), routes, counts))
+        except ValueError as error:
+            refused.add(row.service)
+            counts.skipped.append((row.service, str(error)))
+    taking.write(taken)
+    taking.follow([row for row in taken if row.pk in routes and not row.waiting])
+    return taken, routes
+
+
+def _read_routes(rows: Iterable[ProviderService]) -> Routes:
+    """Return the services that have a route to each of these rows."""
+    routes = defaultdict(list)
+    for route in Route.objects.filter(provider_service__in=[row.pk for row in rows]).select_related("service"):
+        routes[route.provider_service_id].append(route.service)
+    return dict(routes)
+
+
 def _take_row(
-    provider: Provider, row: CatalogueRow, known: ProviderService | None, counts: ImportCounts
-) -> ProviderService | None:
-    values = {name: getattr(row, name) for name in FOLLOWED}
-    values["name"] = clean(row.name)[:300] or row.service
-    values["category"] = clean(row.category)[:200]
-    values["type"] = row.type[:60]
-    if row.min < 1 or row.max < row.min:
-        counts.skipped.append((row.service, f"limits {row.min} to {row.max}"))
-        return None
+    provider: Provider, listed: CatalogueRow, known: ProviderService | None, routes: Routes, counts: ImportCounts
+) -> ProviderService:
+    """Return a row as it is to be written, and count it; raise ValueError when it cannot be taken."""
+    listed = comparing.tidy(listed)
+    values = {name: getattr(listed, name) for name in FIELDS}
     if known is None:
         counts.added += 1
-        return ProviderService.objects.create(provider=provider, remote_id=row.service, **values)
+        return ProviderService(provider=provider, remote_id=listed.service, read_at=timezone.now(), **values)
+    if known.rate and not listed.rate:
+        raise ValueError("rate 0: not taken")
+    before = CatalogueRow(known.remote_id, *(getattr(known, name) for name in FIELDS))
     # An import is a person's wish: what had vanished and is listed again can be bought again.
-    values["vanished_at"] = None
+    values |= {"vanished_at": None, "waiting": "" if known.waiting == Waiting.BACK else known.waiting}
+    if known.pk in routes and comparing.is_reused(before, listed):
+        values["waiting"] = Waiting.REUSED
+        counts.skipped.append((listed.service, "stands for another service now: not sold until confirmed"))
     differing = [name for name, value in values.items() if getattr(known, name) != value]
-    if not differing:
-        counts.unchanged += 1
-        return known
-    counts.changed += 1
+    counts.changed += bool(differing)
+    counts.unchanged += not differing
     for name in differing:
         setattr(known, name, values[name])
     known.read_at = timezone.now()
-    known.save(update_fields=[*differing, "read_at"])
     return known
 
 
 def _put_on_sale(rows: list[ProviderService], counts: ImportCounts) -> list[Service]:
-    """Give every row without a route a service of its own, and let the limits of the others follow."""
-    routed = defaultdict(list)
-    for route in Route.objects.filter(provider_service__in=[row.pk for row in rows]).select_related("service"):
-        routed[route.provider_service_id].append(route.service)
-    categories: dict[str, Category] = {}
-    for row in rows:
-        for service in routed[row.pk]:
-            _follow_limits(service, row)
-        if not routed[row.pk]:
-            service = _make_service(row, categories, counts)
-            Route.objects.create(service=service, provider_service=row)
-            routed[row.pk].append(service)
-    return [service for row in rows for service in routed[row.pk]]
+    """Give every row a service of its own; return them."""
+    categories = _make_categories(dict.fromkeys(row.category or "Other" for row in rows))
+    services = [_make_service(row, categories[row.category or "Other"], counts) for row in rows]
+    Service.objects.bulk_create(services)
+    routes = [Route(service=service, provider_service=row) for service, row in zip(services, rows, strict=True)]
+    Route.objects.bulk_create(routes)
+    return services
 
 
-def _make_service(row: ProviderService, categories: dict[str, Category], counts: ImportCounts) -> Service:
-    name = row.category or "Other"
-    if name not in categories:
-        categories[name] = Category.objects.get_or_create(name=name)[0]
+def _make_categories(names: Iterable[str]) -> dict[str, Category]:
+    """Return the categories with these names, made where there is none."""
+    names = list(names)
+    known = {category.name: category for category in Category.objects.filter(name__in=names)}
+    return known | {name: Category.objects.create(name=name) for name in names if name not in known}
+
+
+def _make_service(row: ProviderService, category: Category, counts: ImportCounts) -> Service:
     kind = read_type(row.type)
     if kind == Service.Type.UNKNOWN:
         counts.skipped.append((row.remote_id, f"unknown type {row.type}: imported, not on sale"))
     elif not row.rate:
         counts.skipped.append((row.remote_id, "rate 0: imported, not on sale"))
-    # What the provider does not say about drip-feed stays off until staff switch it on (PROTOCOL 12).
-    return Service.objects.create(
-        category=categories[name],
+    return Service(
+        category=category,
         name=row.name,
         description=row.description,
         type=kind,
@@ -123,34 +163,26 @@ def _make_service(row: ProviderService, categories: dict[str, Category], counts:
         max=row.max,
         refill=bool(row.refill),
         cancel=bool(row.cancel),
-        dripfeed=bool(row.dripfeed) and kind == Service.Type.DEFAULT,
+        # What the provider does not say about drip-feed stays off until staff switch it on (PROTOCOL 12).
+        dripfeed=bool(row.dripfeed) and kind in SPREADABLE,
         enabled=kind != Service.Type.UNKNOWN and row.rate > 0,
     )
 
 
-def _follow_limits(service: Service, row: ProviderService) -> None:
-    if (service.min, service.max) != (row.min, row.max) and service.routes.count() == 1:
-        service.min, service.max = row.min, row.max
-        service.save(update_fields=["min", "max"])
-
-
-def _mark_vanished(known: Iterable[ProviderService], listed: set[str]) -> int:
-    gone = [row.pk for row in known if row.remote_id not in listed and row.vanished_at is None]
+def _mark_vanished(provider: Provider, listed: set[str]) -> int:
+    """Stamp what is not listed any more; return how many that are."""
+    sold = ProviderService.objects.filter(provider=provider, vanished_at=None).order_by()
+    rows = sold.values_list("pk", "remote_id").iterator(chunk_size=BATCH)
+    gone = [pk for pk, remote_id in rows if remote_id not in listed]
     return ProviderService.objects.filter(pk__in=gone).update(vanished_at=timezone.now())
 
 
-def _mark_up(services: list[Service], percent: Decimal) -> None:
-    for service in services:
-        Markup.objects.update_or_create(service=service, defaults={"percent": percent, "fixed": Decimal(0)})
-
-
-def read_type(text: str) -> Service.Type:
-    """Return the service type that a provider's word means; what is not known stays unknown (PROTOCOL 2.2)."""
-    folded = " ".join(text.replace("_", " ").replace("-", " ").split()).lower()
-    return TYPES.get(folded or "default", Service.Type.UNKNOWN)
-
-
-def clean(text: str) -> str:
-    """Turn HTML entities into characters and drop control characters, which no name needs."""
-    unescaped = html.unescape(text)
-    return " ".join("".join(char if char.isprintable() else " " for char in unescaped).split())
+def _mark_up(services: Iterable[Service], percent: Decimal) -> None:
+    """Give services a rule each, or another percent to the one they have; one statement."""
+    rules = {service.pk: Markup(service=service, percent=percent) for service in services}
+    Markup.objects.bulk_create(
+        rules.values(),
+        update_conflicts=True,
+        unique_fields=["provider", "category", "service"],
+        update_fields=["percent", "fixed"],
+    )

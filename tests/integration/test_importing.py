@@ -3,7 +3,7 @@ from decimal import Decimal
 import pytest
 
 from accounts.models import User
-from catalog import importing, pricing
+from catalog import importing, kinds, pricing
 from catalog.models import Category, Markup, Provider, ProviderService, Service
 from catalog.providers.errors import Unavailable
 from catalog.providers.replies import Catalogue, CatalogueRow
@@ -78,7 +78,7 @@ def test_limits_that_cannot_be_are_skipped_with_the_reason(provider: Provider, l
     "word", ["default", " Default ", "", "Custom_comments", "custom-comments", "PACKAGE", "Subscriptions "]
 )
 def test_type_spellings_are_folded(word: str) -> None:
-    assert importing.read_type(word) != Service.Type.UNKNOWN
+    assert kinds.read_type(word) != Service.Type.UNKNOWN
 
 
 def test_a_change_is_counted_and_follows_into_the_price(provider: Provider, customer: User) -> None:

@@ -10,6 +10,7 @@ from django.core.management.base import CommandError
 from accounts.management.operating import OperatorCommand
 from accounts.money import plain
 from catalog import adding
+from catalog.detecting import DETECT
 from catalog.providers.dialects import DIALECTS
 
 
@@ -33,7 +34,9 @@ class Command(OperatorCommand):
         )
         parser.add_argument("--markup", default="20", metavar="PERCENT", help="percent on top of its rates (20)")
         parser.add_argument(
-            "--dialect", default="perfectpanel", help=f"how it speaks: {', '.join(DIALECTS)} (perfectpanel)"
+            "--dialect",
+            default=DETECT,
+            help=f"how it speaks: {', '.join(DIALECTS)}; {DETECT}: ask it and conclude ({DETECT})",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -47,6 +50,11 @@ class Command(OperatorCommand):
             markup_percent=read_number(options["markup"], "--markup"),
             dialect=options["dialect"],
         )
+        if new.dialect == DETECT:
+            new, found = adding.look_into(new)
+            self.stdout.write(f"dialect: {found.dialect}")
+            for finding in found.findings:
+                self.stdout.write(f"  {finding}")
         provider, balance = adding.add_provider(new)
         said = balance.currency.strip()
         if said and said.upper() != provider.currency:

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from catalog import secrets
-from catalog.models import Markup, Provider, ProviderService, Service
+from catalog import following, reading, secrets
+from catalog.models import Markup, Provider, ProviderService, Service, Sync
 from catalog.providers.sandbox import Sandbox
 from tests.processes import manage
 
@@ -97,7 +97,7 @@ def test_a_provider_with_another_currency_needs_an_exchange_rate(sandbox: Sandbo
 
 def test_an_import_counts_and_a_second_one_finds_nothing_new(provider: Provider) -> None:
     first = run("import_services", provider.name.upper())
-    assert first.startswith("added 25, changed 0, unchanged 0, vanished 0, skipped 3\n")
+    assert first.startswith("added 25, changed 0, unchanged 0, vanished 0, skipped 2\n")
     assert "unknown type Telepathy: imported, not on sale: 99" in first
     assert run("import_services", provider.name) == "added 0, changed 0, unchanged 25, vanished 0, skipped 0\n"
     assert Markup.objects.count() == 0
@@ -153,3 +153,42 @@ def test_a_shell_sees_one_clear_line_for_an_address_that_nobody_answers() -> Non
     assert (added.returncode, added.stdout) == (1, "")
     assert added.stderr.count("\n") == 1, added.stderr
     assert "secret-key" not in added.stderr
+
+
+def test_a_dry_run_shows_what_differs_and_writes_nothing(provider: Provider, sandbox: Sandbox) -> None:
+    run("import_services", provider.name, "--markup", "25")
+    sandbox.set_service(1, rate="1.00")
+    sandbox.remove_service(2)
+    lines = run("sync_services", provider.name, "--dry-run").splitlines()
+    assert lines[0].split() == ["kind", "id", "name", "what", "margin", "after"]
+    assert lines[1].startswith("changed  1   Website visits – worldwide")
+    assert lines[1].endswith("rate: 0.9 → 1 USD (+11.1 %)  20.0 %")
+    assert lines[2].endswith("Not listed any more.         –")
+    assert lines[3:] == ["Changed: 1, Vanished: 1, Rates up: 1", "Nothing was written."]
+    assert Sync.objects.count() == 0
+    assert ProviderService.objects.get(remote_id=1).rate == Decimal("0.9")
+    sandbox.services.clear()
+    assert "It would wait: The list is empty" in run("sync_services", provider.name, "--dry-run")
+
+
+def test_a_sync_prints_what_it_changed_and_can_be_told_to_wait(provider: Provider, sandbox: Sandbox) -> None:
+    run("import_services", provider.name)
+    assert run("sync_services", provider.name) == "Nothing differed.\n"
+    sandbox.set_service(1, rate="0.50")
+    assert run("sync_services", provider.name, "--review").splitlines()[-1].startswith("Waits for a person. To be")
+    assert ProviderService.objects.get(remote_id=1).rate == Decimal("0.9")
+    following.apply(Sync.objects.get(state=Sync.State.WAITING).pk)
+    sandbox.set_service(1, rate="0.40")
+    assert run("sync_services", provider.name).splitlines()[2:] == ["Changed: 1, Rates down: 1", "Applied."]
+    assert ProviderService.objects.get(remote_id=1).rate == Decimal("0.4")
+
+
+def test_a_list_that_is_not_told_is_one_clear_line(provider: Provider, sandbox: Sandbox) -> None:
+    for options in ([], ["--dry-run"]):
+        sandbox.misbehave("services", "html")
+        with pytest.raises(CommandError, match="did not list its services"):
+            run("sync_services", provider.name, *options)
+    reading.request_sync(provider.pk)
+    reading.begin(provider.pk)
+    with pytest.raises(CommandError, match="at this moment"):
+        run("sync_services", provider.name)

@@ -1,0 +1,73 @@
+"""Follow a provider's list from a shell."""
+
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from typing import Any
+
+from accounts.errors import UserError
+from accounts.management.operating import OperatorCommand
+from catalog import adding, comparing, following, telling
+from catalog.comparing import Difference
+from catalog.models import Provider, Sync, SyncChange
+from catalog.providers.errors import ProviderError
+from catalog.telling import Line
+
+WIDEST_NAME = 40
+HEADERS = ("kind", "id", "name", "what", "margin after")
+
+
+class Command(OperatorCommand):
+    help = (
+        "Read a provider's list and follow it: rates, limits, what is gone, back or new; nothing new is put on sale. "
+        "A list that is empty or moves too much waits for a person. Prints every difference, then the counts."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("provider", metavar="PROVIDER", help="the provider's name, in any case")
+        parser.add_argument("--dry-run", action="store_true", help="show what differs, and write nothing")
+        parser.add_argument("--review", action="store_true", help="let it wait for a person in any case")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        provider = adding.find_provider(options["provider"])
+        self.tell_progress(f"Reading the list of {provider} …")
+        if options["dry_run"]:
+            self.preview(provider)
+            return
+        sync = following.sync_provider(provider.pk, review=options["review"])
+        self.tell_progress("")
+        if sync.state == Sync.State.FAILED:
+            raise UserError(f"{provider} did not list its services: {sync.why}")
+        self.tell(provider, list(sync.changes.order_by("pk")), sync.counts)
+        self.stdout.write(" ".join(filter(None, [f"{Sync.State(sync.state).label}.", sync.why])))
+
+    def preview(self, provider: Provider) -> None:
+        try:
+            found = following.preview(provider.pk)
+        except ProviderError as error:
+            raise UserError(f"{provider} did not list its services: {error}") from error
+        self.tell_progress("")
+        self.tell(provider, found.differences, comparing.count(found.differences))
+        self.stdout.write(
+            " ".join(filter(None, ["Nothing was written.", found.brake and f"It would wait: {found.brake}"]))
+        )
+
+    def tell(self, provider: Provider, changes: Sequence[SyncChange | Difference], counts: dict[str, Any]) -> None:
+        if changes:
+            rows = [HEADERS, *(write_row(line) for line in telling.tell(provider, changes))]
+            widths = [max(len(row[column]) for row in rows) for column in range(len(HEADERS))]
+            for row in rows:
+                self.stdout.write(
+                    "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+                )
+            self.stdout.write(telling.tell_counts(counts))
+
+    def tell_progress(self, text: str) -> None:
+        """Say on a terminal what takes a while; an empty text wipes that away."""
+        if self.stderr.isatty():
+            self.stderr.write(f"\r\033[K{text}", ending="")
+
+
+def write_row(line: Line) -> tuple[str, ...]:
+    """Return what stands in the columns of one difference."""
+    change = line.change
+    return (change.kind, change.remote_id, change.name[:WIDEST_NAME], telling.write_fields(line), line.margin)
