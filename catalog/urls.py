@@ -1,5 +1,10 @@
 from django.urls import path
 
-from catalog import views
+from catalog import feeds, views
 
-urlpatterns = [path("services/", views.services, name="services")]
+urlpatterns = [
+    path("services/", views.services, name="services"),
+    path("updates/", views.updates, name="updates"),
+    path("updates.atom", feeds.updates_feed, name="updates_feed"),
+    path("favourites/", views.star, name="star"),
+]
