@@ -4,10 +4,11 @@ A currency other than the panel's needs an exchange rate: taking it for the pane
 """
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -17,7 +18,8 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 
 from accounts.errors import UserError
-from catalog import connecting, secrets
+from catalog import connecting, detecting, secrets
+from catalog.detecting import Detected
 from catalog.models import Markup, Provider
 from catalog.providers.connection import Connection
 from catalog.providers.dialects import dialect
@@ -27,6 +29,8 @@ from catalog.providers.replies import Balance
 CURRENCY = re.compile(r"[A-Z]{3}")
 # What a provider that does not say its currency counts in, as nearly all do (PROTOCOL 3).
 USUAL_CURRENCY = "USD"
+# Asked so, nearly all answer; how they answer tells the rest.
+PROBED_AS = "perfectpanel"
 HINT_LENGTH = 4
 LONGEST_URL = 300  # its column
 
@@ -35,16 +39,35 @@ LONGEST_URL = 300  # its column
 class NewProvider:
     """A provider to be added. No currency: the one that it says; no exchange rate: 1, if that is the panel's own.
 
-    `markup_percent` becomes the provider's own rule; None makes none.
+    `markup_percent` becomes the provider's own rule; None makes none. `overrides` are flags that differ from the
+    dialect's, which a dialect that is to be detected has none of yet (`look_into`).
     """
 
     name: str
     url: str
-    key: str
+    key: str = field(repr=False)
     currency: str = ""
     exchange_rate: Decimal | None = None
     markup_percent: Decimal | None = None
     dialect: str = "perfectpanel"
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+
+def look_into(new: NewProvider) -> tuple[NewProvider, Detected]:
+    """Ask a provider how it speaks; return what is to be added with its dialect, and what was found.
+
+    Reads only, writes nothing; raises UserError as `add_provider` does. Never call it inside a transaction.
+    """
+    provider, _markup = _build(replace(new, dialect=PROBED_AS, overrides={}))
+    with _explained(provider), connecting.connect(provider) as client:
+        found = detecting.detect(client.connection)
+    return replace(new, dialect=found.dialect, overrides=found.overrides), found
+
+
+def detect_again(provider: Provider) -> Detected:
+    """Ask a provider that is known already how it speaks; write nothing, raise as `ask_balance`."""
+    with _explained(provider), connecting.connect(provider) as client:
+        return detecting.detect(client.connection)
 
 
 def add_provider(new: NewProvider) -> tuple[Provider, Balance]:
@@ -131,7 +154,9 @@ def check_connection(provider: Provider, key: str) -> None:
 
 def _build(new: NewProvider) -> tuple[Provider, Markup | None]:
     """Return what is to be saved; raise UserError for what can be told without asking the provider."""
-    provider = Provider(name=new.name.strip(), api_url=new.url.strip(), dialect=new.dialect)
+    provider = Provider(
+        name=new.name.strip(), api_url=new.url.strip(), dialect=new.dialect, dialect_overrides=dict(new.overrides)
+    )
     if Provider.objects.annotate(lowered=Lower("name")).filter(lowered=provider.name.lower()).exists():
         raise UserError(f"A provider named '{provider.name}' exists already", field="name")
     if new.currency and not CURRENCY.fullmatch(new.currency.upper()):

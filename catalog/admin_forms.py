@@ -5,15 +5,14 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
 from accounts.admin_pages import AskForm
 from accounts.errors import UserError
 from catalog import adding, classing
+from catalog.admin_dialect import DIALECT_CHOICES
+from catalog.detecting import DETECT
 from catalog.models import Provider, RefusalText
-from catalog.providers.dialects import DIALECTS
-
-DIALECT_CHOICES = [(name, name) for name in DIALECTS]
 
 
 class AddForm(AskForm):
@@ -35,23 +34,15 @@ class AddForm(AskForm):
     markup_percent = forms.DecimalField(
         label=_("Markup, percent"), required=False, max_digits=9, decimal_places=4, initial=20, min_value=0
     )
-    dialect = forms.ChoiceField(label=_("Dialect"), choices=DIALECT_CHOICES, initial="perfectpanel")
-
-
-class ImportForm(AskForm):
-    """What is to be imported, and what is put on top."""
-
-    markup_percent = forms.DecimalField(
-        label=_("Markup, percent"),
-        required=False,
-        max_digits=9,
-        decimal_places=4,
-        min_value=0,
-        help_text=_("A rule for each service imported now. Empty: no rules; the provider's or the site's counts."),
+    dialect = forms.ChoiceField(
+        label=_("Dialect"), choices=[(DETECT, _("Ask it and propose one")), *DIALECT_CHOICES], initial=DETECT
     )
-    category = forms.CharField(
-        label=_("Only this category"), required=False, max_length=200, help_text=_("As the provider names it.")
-    )
+
+
+class FoundForm(AskForm):
+    """How a provider was found to speak; staff may know better."""
+
+    dialect = forms.ChoiceField(label=_("Dialect"), choices=DIALECT_CHOICES)
 
 
 class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in stubs only
@@ -59,13 +50,16 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in stu
 
     api_url = forms.CharField(label=_("API address"), max_length=300, widget=UnfoldAdminTextInputWidget)
     key = forms.CharField(label=_("New key"), required=False, max_length=300, widget=UnfoldAdminPasswordWidget)
-    dialect = forms.ChoiceField(
-        label=_("Dialect"), choices=DIALECT_CHOICES, widget=UnfoldAdminSelectWidget(choices=DIALECT_CHOICES)
+    rate_holds = forms.BooleanField(
+        label=_("The exchange rate was looked up today"),
+        required=False,
+        widget=UnfoldBooleanWidget,
+        help_text=_("For a rate that has not changed: its days are counted from now on."),
     )
 
     class Meta:
         model = Provider
-        fields = "__all__"  # noqa: DJ007 - the admin's fieldsets name them
+        exclude = ("dialect", "dialect_overrides")  # noqa: DJ006 - the admin's fieldsets name the fields
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -76,12 +70,16 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in stu
     def clean(self) -> dict[str, Any] | None:
         values = super().clean() or self.cleaned_data
         if not self.errors:
-            names = ("api_url", "dialect", "dialect_overrides", "connect_timeout", "read_timeout")
-            changed = Provider(**{name: values[name] for name in names})
+            names = ("api_url", "connect_timeout", "read_timeout")
+            changed = Provider(
+                **{name: values[name] for name in names},
+                dialect=self.instance.dialect,
+                dialect_overrides=self.instance.dialect_overrides,
+            )
             try:
                 adding.check_connection(changed, values["key"] or "any")
             except UserError as error:
-                raise ValidationError({error.field: error.text}) from error
+                self.add_error(error.field if error.field in self.fields else None, error.text)
         return values
 
 

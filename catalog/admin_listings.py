@@ -30,9 +30,20 @@ class OnSaleFilter(admin.SimpleListFilter):
 class ProviderServiceAdmin(ReadOnlyAdmin):
     """What providers list, as it was last read."""
 
-    list_display = ("remote_id", "name", "provider_link", "type", "category", "rate_text", "min", "max", "vanished_at")
+    list_display = (
+        "remote_id",
+        "name",
+        "provider_link",
+        "type",
+        "category",
+        "rate_text",
+        "min",
+        "max",
+        "vanished_at",
+        "waiting",
+    )
     list_display_links = ("remote_id", "name")
-    list_filter = ("provider", OnSaleFilter, ("vanished_at", admin.EmptyFieldListFilter), "type")
+    list_filter = ("provider", OnSaleFilter, "waiting", ("vanished_at", admin.EmptyFieldListFilter), "type")
     list_select_related = ("provider",)
     search_fields = ("=remote_id", "name", "category")
     ordering = ("provider", "id")

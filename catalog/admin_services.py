@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 from accounts.admin_pages import LINK, NOTHING, PanelAdmin, PanelInline, amount, column, link
 from accounts.money import plain
 from catalog import pricing
-from catalog.admin_prices import MarkupInline, read_terms
+from catalog.admin_prices import MarkupInline, read_terms, warn_below_cost
 from catalog.models import Category, Route, Service
 
 
@@ -82,7 +82,7 @@ class ServiceAdmin(PanelAdmin):
     fieldsets = (
         (None, {"fields": ("name", "category", "description", "enabled", "position")}),
         (_("What can be ordered"), {"fields": ("type", "min", "max", "refill", "cancel", "dripfeed")}),
-        (_("When it would be sold at a loss"), {"fields": ("loss_policy",)}),
+        (_("Price"), {"fields": ("own_rate", "loss_policy")}),
     )
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
@@ -93,6 +93,11 @@ class ServiceAdmin(PanelAdmin):
         for service in changelist.result_list:
             service.terms = terms.get(service.pk)
         return changelist
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: Any) -> None:
+        """Warn when all is saved: the cost is that of the routes."""
+        super().save_related(request, form, formsets, change)
+        warn_below_cost(request, form.instance.pk, form.instance.own_rate)
 
     @column(_("cost"))
     def cost(self, service: Service) -> str:

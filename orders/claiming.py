@@ -20,6 +20,7 @@ from catalog import connecting, pacing, pricing
 from catalog.models import Provider, Service
 from catalog.providers.dialects import dialect
 from orders import lifecycle, routing
+from orders.forms import FORMS
 from orders.models import Dispatch, OrderEvent
 
 # Paused for one of these, a provider will not be back by itself soon: do not let its rows wait for it.
@@ -178,9 +179,11 @@ def describe(dispatch: Dispatch, provider: Provider) -> dict[str, str]:
     """Return the parameters of `add` for an order, as the provider is to read them (PROTOCOL 2)."""
     order = dispatch.order
     params = {"service": dispatch.provider_service.remote_id}
-    if order.service.type != Service.Type.SUBSCRIPTIONS:
+    # Of a type that was taken from the service since the sale, no more is known than that superfluous words do no harm.
+    form = FORMS.get(order.service.type, FORMS[Service.Type.DEFAULT])
+    if "link" in form.fields:
         params["link"] = order.link
-    if order.service.type == Service.Type.DEFAULT:
+    if form.counted == "quantity":
         params["quantity"] = str(order.quantity)
     # Of a drip-feed the quantity of one run stands in the details.
     params |= {name: str(value) for name, value in order.details.items()}

@@ -19,8 +19,9 @@ from accounts.errors import UserError
 from accounts.money import plain
 from catalog import pricing
 from catalog.models import Service
-from orders.forms import MOST_UNITS, OrderRequest, parse_order
+from orders.forms import OrderRequest, parse_order
 from orders.models import PlacedOnce
+from orders.reading import MOST_UNITS
 
 KEY_KEPT = datetime.timedelta(days=7)
 LONGEST_KEY = 128

@@ -128,6 +128,7 @@ def next_route(dispatch: Dispatch) -> Route | None:
         enabled=True,
         provider_service__rate__gt=0,
         provider_service__vanished_at=None,
+        provider_service__waiting="",
         provider_service__provider__enabled=True,
     )
     if dispatch.order.is_spread and dispatch.order.service.type != Service.Type.SUBSCRIPTIONS:

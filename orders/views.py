@@ -14,7 +14,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.errors import UserError
 from accounts.requests import CustomerRequest, read_id, read_search, read_values
-from orders import browsing, drafting, timeline, wishing
+from catalog import favourites
+from orders import browsing, drafting, prompting, timeline, wishing
 from orders.drafting import Draft
 from orders.models import Order
 
@@ -41,6 +42,7 @@ def _show_draft(request: CustomerRequest, draft: Draft, *, status: int = 200) ->
     context = {"draft": draft, "balance": draft.balance}
     if request.htmx and request.method == "POST":
         return render(request, "orders/_order_price.html", context)
+    context["starred"] = draft.offer is not None and favourites.is_starred(request.user.pk, draft.offer.service.pk)
     if request.htmx:
         # Only what was chosen belongs into the address: a reload then shows it again.
         chosen = f"?service={draft.offer.service.pk}" if draft.offer else ""
@@ -111,6 +113,7 @@ def order(request: CustomerRequest, order_id: int) -> HttpResponse:
         "meaning": timeline.explain(own),
         "wishes": wishing.wishes(own),
         "parts": browsing.read_parts(own),
+        "given": prompting.tell(own),
         "is_open": row.is_open,
     }
     return render(request, "orders/_order_story.html" if request.htmx else "orders/order_detail.html", context)

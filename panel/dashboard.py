@@ -2,7 +2,6 @@
 
 import datetime
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
@@ -15,16 +14,19 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.admin_pages import amount, change_url
 from accounts.models import User
-from accounts.money import EXACT, plain
-from catalog import connecting
-from catalog.models import Provider, Service
+from catalog import admin_syncs, connecting
+from catalog.models import Provider, Service, Sync
 from orders import auditing, reporting, resolving
 from orders.models import Dispatch, Order
+from panel import watching
+from panel.admin_watching import tell_balance
+from panel.watching import Watched
 
 WEEK = datetime.timedelta(days=7)
-# Beyond a year nobody needs to know.
-LONGEST_RUNWAY = 365
 MOST_DIFFERENCES = 20
+
+# The pages that are no model's list.
+OWN_PAGES = frozenset({"provider_health"})
 
 # Title, icon, address and the permission that is needed to see it.
 PAGES: tuple[tuple[str | Promise, tuple[tuple[str | Promise, str, str, str], ...]], ...] = (
@@ -48,6 +50,8 @@ PAGES: tuple[tuple[str | Promise, tuple[tuple[str | Promise, str, str, str], ...
         _("Providers"),
         (
             (_("Providers"), "cloud_sync", "catalog_provider", "catalog.view_provider"),
+            (_("Health"), "monitor_heart", "provider_health", "catalog.view_provider"),
+            (_("Syncs"), "sync", "catalog_sync", "catalog.view_sync"),
             (_("What they list"), "inventory_2", "catalog_providerservice", "catalog.view_providerservice"),
             (_("Classed refusals"), "rule", "catalog_refusaltext", "catalog.view_refusaltext"),
         ),
@@ -56,6 +60,7 @@ PAGES: tuple[tuple[str | Promise, tuple[tuple[str | Promise, str, str, str], ...
         _("Customers and money"),
         (
             (_("Users"), "group", "accounts_user", "accounts.view_user"),
+            (_("Customer groups"), "groups", "accounts_customergroup", "accounts.view_customergroup"),
             (_("Transfers"), "account_balance", "accounts_transfer", "accounts.view_transfer"),
             (_("Roles"), "badge", "auth_group", "auth.view_group"),
         ),
@@ -95,13 +100,14 @@ class Purse:
 def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Give the front page what whoever asks may see; `?books` proves the books now, which only reads."""
     user = request.user
+    watched = watching.watch_all() if user.has_perm("catalog.view_provider") else []
     may_prove = user.has_perm("accounts.view_transfer")
     books = auditing.find_differences() if may_prove and "books" in request.GET else None
     return context | {
         "title": _("Overview"),
-        "needs": list_needs(request),
+        "needs": list_needs(request, watched),
         "figures": read_figures() if user.has_perm("orders.view_order") else [],
-        "purses": read_purses() if user.has_perm("catalog.view_provider") else [],
+        "purses": [make_purse(one) for one in watched if one.provider.enabled],
         "may_prove": may_prove,
         "proved": books is not None,
         "differences": books[:MOST_DIFFERENCES] if books else [],
@@ -109,8 +115,8 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def list_needs(request: HttpRequest) -> list[Need]:
-    """Return what waits for a person, with the lists that show it."""
+def list_needs(request: HttpRequest, watched: list[Watched]) -> list[Need]:
+    """Return what waits for a person, with the lists that show it; `watched` are the providers."""
     dispatches, orders = list_url("orders_dispatch"), list_url("orders_order")
     needs = []
     if request.user.has_perm("orders.view_dispatch"):
@@ -128,8 +134,19 @@ def list_needs(request: HttpRequest) -> list[Need]:
             Need(_("Open for more than a day"), reporting.find_stuck().count(), f"{orders}?attention=stuck"),
         ]
     if request.user.has_perm("catalog.view_provider"):
-        paused = Provider.objects.filter(enabled=True, paused_until__gt=timezone.now()).count()
-        needs.append(Need(_("Providers paused"), paused, list_url("catalog_provider")))
+        used = [one for one in watched if one.provider.enabled]
+        paused = sum(connecting.is_paused(one.provider) for one in used)
+        low = sum(one.is_low for one in used)
+        needs += [
+            Need(_("Providers paused"), paused, list_url("catalog_provider")),
+            Need(_("Providers low on balance"), low, find_url("provider_health")),
+        ]
+    if request.user.has_perm("catalog.view_sync"):
+        held, waiting = Sync.objects.filter(state=Sync.State.WAITING).count(), admin_syncs.list_waiting().count()
+        needs += [
+            Need(_("Syncs that wait"), held, f"{list_url('catalog_sync')}?state__exact=waiting"),
+            Need(_("Services to be confirmed"), waiting, reverse("admin:catalog_sync_waiting")),
+        ]
     return needs
 
 
@@ -147,24 +164,11 @@ def read_figures() -> list[Figure]:
     ]
 
 
-def read_purses() -> list[Purse]:
-    """Return what is left at each provider in use."""
-    spent = reporting.read_spending(timezone.now() - WEEK)
-    purses = []
-    for provider in Provider.objects.filter(enabled=True).order_by("name"):
-        balance = "–" if provider.balance is None else f"{plain(provider.balance)} {provider.currency}"
-        state = provider.get_pause_reason_display() if connecting.is_paused(provider) else _("On")
-        runway = tell_runway(provider, spent.get(provider.pk))
-        purses.append(Purse(provider, change_url(provider), balance, runway, str(state)))
-    return purses
-
-
-def tell_runway(provider: Provider, spent: Decimal | None) -> str:
-    """Say for how many days a provider's balance lasts at the pace of the last seven days."""
-    if provider.balance is None or not spent:
-        return "–"
-    days = int(EXACT.multiply(provider.balance, provider.exchange_rate) / spent * WEEK.days)
-    return str(_("more than a year")) if days > LONGEST_RUNWAY else str(_("%s days")) % max(days, 0)
+def make_purse(watched: Watched) -> Purse:
+    """Return what is left at a provider."""
+    provider = watched.provider
+    state = provider.get_pause_reason_display() if connecting.is_paused(provider) else _("On")
+    return Purse(provider, change_url(provider), tell_balance(provider), watched.runway, str(state))
 
 
 def list_steps() -> list[tuple[str | Promise, bool, str]]:
@@ -185,7 +189,7 @@ def list_pages(request: HttpRequest) -> list[dict[str, Any]]:
     ]
     for title, pages in PAGES:
         items = [
-            {"title": label, "icon": icon, "link": list_url(name), **badge(name)}
+            {"title": label, "icon": icon, "link": find_url(name), **badge(name)}
             for label, icon, name, permission in pages
             if request.user.has_perm(permission)
         ]
@@ -200,6 +204,11 @@ def badge(name: str) -> dict[str, str]:
         return {}
     waiting = Dispatch.objects.filter(state__in=resolving.RESOLVABLE).count()
     return {"badge": str(waiting), "badge_variant": "danger"} if waiting else {}
+
+
+def find_url(name: str) -> str:
+    """Return the address of a page of the sidebar."""
+    return reverse(name) if name in OWN_PAGES else list_url(name)
 
 
 def list_url(name: str) -> str:

@@ -50,6 +50,7 @@ ENCRYPTION_KEYS = [key.strip() for key in read_secret("ENCRYPTION_KEYS").split("
 DEBUG = env.bool("DEBUG", default=False)
 SITE_NAME = env.str("SITE_NAME", default="Reseller Panel")
 CURRENCY = env.str("CURRENCY", default="USD")
+PUBLIC_PRICES = env.bool("PUBLIC_PRICES", default=True)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if EMBEDDED else [])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 HTTPS_ONLY = env.bool("HTTPS_ONLY", default=not EMBEDDED)

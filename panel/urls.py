@@ -2,7 +2,7 @@ from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.urls import include, path
 
-from panel import views
+from panel import admin_watching, views
 from panel.api.views import ApiView
 
 # Staff sign in where customers do, with the same limits on guessing.
@@ -15,6 +15,8 @@ urlpatterns = [
     path("", include("accounts.urls")),
     path("api/v2", ApiView.as_view(), name="api"),
     path("api/v2/", ApiView.as_view()),
+    path("admin/health/", admin.site.admin_view(admin_watching.show_all), name="provider_health"),
+    path("admin/health/<int:pk>/", admin.site.admin_view(admin_watching.show_one), name="provider_health_services"),
     path("admin/", admin.site.urls),
     path("health/", views.health, name="health"),
 ]

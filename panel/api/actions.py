@@ -1,6 +1,5 @@
 """The actions of `/api/v2`: one function each, and the table that names them (PROTOCOL 1.4, 2.1 and 12)."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,31 +7,19 @@ from django.db import connection
 
 from accounts.errors import UserError
 from accounts.requests import read_id
-from catalog import pricing
-from catalog.providers.dialects import dialect
+from catalog import listing
 from orders import cancels, forms, placing, refills
-from orders.forms import present
+from orders.reading import present
 from panel.api import shapes
 from panel.api.auth import Caller
 from panel.api.params import INCORRECT_REQUEST, UNREADABLE
-from panel.api.shapes import OrderRow, ServiceRow
+from panel.api.shapes import OrderRow
+from panel.api.updates import list_updates
 
 ID_LIMIT = 100
 INCORRECT_ORDER = {"error": "Incorrect order ID"}
 UNKNOWN_REFILL = {"error": "Refill not found"}
 BEYOND_LIMIT = {"error": f"Limit of {ID_LIMIT} IDs exceeded"}
-
-SERVICES = """
-SELECT service.id, service.name, service.type, category.name, service.min, service.max, service.refill,
-    service.dripfeed, service.description, service.cancel AND ps.cancel IS TRUE, provider.dialect,
-    provider.dialect_overrides::text
-FROM unnest(%s::bigint[], %s::bigint[]) AS sold(service_id, provider_service_id)
-JOIN catalog_service service ON service.id = sold.service_id
-JOIN catalog_category category ON category.id = service.category_id
-JOIN catalog_providerservice ps ON ps.id = sold.provider_service_id
-JOIN catalog_provider provider ON provider.id = ps.provider_id
-ORDER BY category.position, category.id, service.position, service.id
-"""
 
 ORDERS = """
 SELECT id, charge, refunded, start_count, status, remains, quantity
@@ -63,19 +50,9 @@ def find_action(values: Mapping[str, str]) -> Callable[[Call], object]:
     return action
 
 
-def services(call: Call) -> list[dict[str, object]]:
-    """List what can be bought now, at the very rates that `add` charges the caller. Two queries."""
-    terms = pricing.load_terms(call.caller.user_id)
-    with connection.cursor() as cursor:
-        cursor.execute(SERVICES, [list(terms), [known.provider_service_id for known in terms.values()]])
-        rows = cursor.fetchall()
-    can_cancel = {said: _can_cancel(*said) for said in {tuple(row[10:]) for row in rows}}
-    return [
-        shapes.service(
-            ServiceRow(*row[:9]), pricing.sell_rate(terms[row[0]]), cancel=row[9] and can_cancel[tuple(row[10:])]
-        )
-        for row in rows
-    ]
+def services(call: Call) -> bytes:
+    """List what can be bought now, at the very rates that `add` charges the caller: bytes that are made once."""
+    return listing.read_list(call.caller.user_id)
 
 
 def add(call: Call) -> dict[str, int]:
@@ -148,6 +125,11 @@ def balance(call: Call) -> dict[str, str]:
     return shapes.balance(call.caller.balance)
 
 
+def updates(call: Call) -> list[dict[str, object]]:
+    """List what changed in the list of services, newest first; an extension of ours."""
+    return list_updates(call.values)
+
+
 ACTIONS: dict[str, Callable[[Call], object]] = {
     "services": services,
     "add": add,
@@ -162,6 +144,7 @@ ACTIONS: dict[str, Callable[[Call], object]] = {
     "multiple_refill_status": refill_status,
     "cancel": cancel,
     "balance": balance,
+    "updates": updates,
 }
 
 
@@ -228,11 +211,3 @@ def _each(texts: Sequence[str], act: Callable[[str], object]) -> dict[str, objec
 def _split(text: str) -> list[str]:
     """Return the distinct ids of a comma list, trimmed."""
     return list(dict.fromkeys(one for part in text.split(",") if (one := part.strip())))
-
-
-def _can_cancel(name: str, overrides: str) -> bool:
-    """Whether a provider has the action `cancel`; one whose profile cannot be read is not asked for anything."""
-    try:
-        return dialect(name, json.loads(overrides)).cancel != "none"
-    except ValueError:
-        return False

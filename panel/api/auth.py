@@ -8,7 +8,7 @@ from django.db import InterfaceError, OperationalError, connection
 
 from accounts import api_keys
 from accounts.errors import UserError
-from orders.forms import present
+from orders.reading import present
 from panel.api.errors import AwayError
 
 CALLER = """

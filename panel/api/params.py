@@ -17,6 +17,7 @@ from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from django.utils.http import parse_header_parameters
 
 from accounts.errors import UserError
+from orders.reading import ALIASES, LISTS
 
 BODY_LIMIT = 2 * 1024 * 1024  # bytes; long comment lists are legitimate
 MOST_FIELDS = 10_000
@@ -24,7 +25,8 @@ INCORRECT_REQUEST = "Incorrect request"
 
 # Where several values are one: ids stand in a comma list, texts in lines. Elsewhere the last one counts, as in PHP.
 ID_LISTS = frozenset({"order", "orders", "refill", "refills"})
-TEXT_LISTS = frozenset({"comments"})
+COMMENTS = frozenset({"comments", ALIASES["comments"]})
+TEXT_LISTS = LISTS | COMMENTS
 
 # A half character, an undecodable byte and NUL. In a comment it is replaced, as browsers do; no other field may be
 # guessed at, and the control character SUBSTITUTE is refused by every link, number, id and key.
@@ -141,7 +143,7 @@ def _text(name: str, value: Any) -> str:
         return str(int(value))
     if not isinstance(value, str):
         return UNREADABLE
-    return BROKEN.sub(REPLACEMENT if name in TEXT_LISTS else UNREADABLE, value)
+    return BROKEN.sub(REPLACEMENT if name in COMMENTS else UNREADABLE, value)
 
 
 def _last_line(content_type: str) -> bytes:

@@ -12,23 +12,8 @@ import orjson
 from django.conf import settings
 from django.http import HttpResponse
 
-from accounts.money import plain
 from accounts.requests import read_id
 from orders.models import Refill
-
-
-class ServiceRow(NamedTuple):
-    """What the list of services says about one, besides its price."""
-
-    id: int
-    name: str
-    type: str
-    category: str
-    min: int
-    max: int
-    refill: bool
-    dripfeed: bool
-    description: str
 
 
 class OrderRow(NamedTuple):
@@ -44,8 +29,8 @@ class OrderRow(NamedTuple):
 
 
 def render(answer: object, *, status: int = 200) -> HttpResponse:
-    """Write an answer as JSON in UTF-8 that no cache keeps."""
-    body = orjson.dumps(answer)
+    """Write an answer as JSON in UTF-8 that no cache keeps; bytes are JSON already."""
+    body = answer if isinstance(answer, bytes) else orjson.dumps(answer)
     response = HttpResponse(body, content_type="application/json", status=status)
     response["Content-Length"] = str(len(body))
     response["Cache-Control"] = "no-store"
@@ -56,23 +41,6 @@ def render(answer: object, *, status: int = 200) -> HttpResponse:
 def amount(money: Decimal) -> str:
     """Write an amount with its 5 places."""
     return f"{money:.5f}"
-
-
-def service(row: ServiceRow, rate: Decimal, *, cancel: bool) -> dict[str, object]:
-    """Describe a service at the caller's own rate; beyond the seed's keys only `dripfeed` and `desc`."""
-    return {
-        "service": row.id,
-        "name": row.name,
-        "type": row.type,
-        "category": row.category,
-        "rate": plain(rate),
-        "min": str(row.min),
-        "max": str(row.max),
-        "refill": row.refill,
-        "cancel": cancel,
-        "dripfeed": row.dripfeed,
-        "desc": row.description,
-    }
 
 
 def status(row: OrderRow) -> dict[str, str]:

@@ -39,8 +39,11 @@ def settings_of(provider: Provider, **changes: str) -> dict[str, str]:
         "enabled": "on",
         "currency": provider.currency,
         "exchange_rate": "1",
-        "dialect": "perfectpanel",
-        "dialect_overrides": "{}",
+        "exchange_rate_days": "0",
+        "low_balance": "",
+        "sync_minutes": "60",
+        "brake_gone_percent": "30",
+        "brake_rate_percent": "50",
         "idempotency_hours": "12",
         "connect_timeout": "",
         "read_timeout": "",
@@ -67,6 +70,57 @@ def test_a_provider_is_tested_and_then_added(sandbox: Sandbox, staff_client: Cli
     added = staff_client.post(f"{LIST}add/", values, follow=True)
     assert "It answered: balance 10000 USD" in told(added)
     assert Markup.objects.get(provider=Provider.objects.get()).percent == 15
+
+
+NEW = {"name": "Main", "api_url": "", "key": "", "markup_percent": "15", "dialect": "detect"}
+
+
+def test_what_was_found_is_shown_before_a_provider_is_added(sandbox: Sandbox, staff_client: Client) -> None:
+    values = NEW | {"api_url": sandbox.url, "key": sandbox.key}
+    shown = told(staff_client.post(f"{LIST}add/", values, follow=True))
+    assert "Nothing is saved yet" in shown
+    assert "It counts in USD." in shown
+    assert "It has no list of products." in shown
+    assert sandbox.key not in shown
+    assert Provider.objects.count() == 0
+    added = staff_client.post(f"{LIST}add/?found", {"dialect": "perfectpanel"}, follow=True)
+    assert "It answered: balance 10000 USD" in told(added)
+    provider = Provider.objects.get()
+    assert (provider.dialect, secrets.decrypt(provider.key_encrypted)) == ("perfectpanel", sandbox.key)
+    assert Markup.objects.get(provider=provider).percent == 15
+    assert "provider_to_add" not in staff_client.session
+
+
+def test_the_key_waits_encrypted_between_the_two_pages(sandbox: Sandbox, staff_client: Client) -> None:
+    staff_client.post(f"{LIST}add/", NEW | {"api_url": sandbox.url, "key": sandbox.key})
+    waiting = staff_client.session["provider_to_add"]
+    assert sandbox.key not in str(waiting)
+    assert secrets.decrypt(waiting["key"]) == sandbox.key
+
+
+def test_flags_that_were_found_go_with_the_dialect_that_was_found(sandbox: Sandbox, staff_client: Client) -> None:
+    for service in sandbox.services.values():
+        service["refill"] = 3
+    values = NEW | {"api_url": sandbox.url, "key": sandbox.key}
+    assert "refill_flag_map: tri-state" in told(staff_client.post(f"{LIST}add/", values, follow=True))
+    staff_client.post(f"{LIST}add/?found", {"dialect": "perfectpanel"})
+    staff_client.post(f"{LIST}add/", values | {"name": "Other"})
+    staff_client.post(f"{LIST}add/?found", {"dialect": "smartpanel"})
+    kept = dict(Provider.objects.values_list("dialect", "dialect_overrides"))
+    assert kept == {"perfectpanel": {"refill_flag_map": "tri-state"}, "smartpanel": {}}
+
+
+def test_a_provider_that_cannot_be_detected_is_asked_for_again(sandbox: Sandbox, staff_client: Client) -> None:
+    wrong = told(staff_client.post(f"{LIST}add/", NEW | {"api_url": sandbox.url, "key": "wrong-key"}))
+    assert "refuses the key" in wrong
+    assert "wrong-key" not in wrong
+    assert "Test and add" in told(staff_client.get(f"{LIST}add/?found"))
+    staff_client.post(f"{LIST}add/", NEW | {"api_url": sandbox.url, "key": sandbox.key})
+    session = staff_client.session
+    session["provider_to_add"] = {**session["provider_to_add"], "key": "made-with-another-key"}
+    session.save()
+    assert "begin again" in told(staff_client.post(f"{LIST}add/?found", {"dialect": "perfectpanel"}))
+    assert Provider.objects.count() == 0
 
 
 def test_no_page_shows_a_key(provider: Provider, staff_client: Client, sandbox: Sandbox) -> None:
@@ -110,8 +164,8 @@ def test_what_a_worker_writes_while_staff_save_is_left_alone(provider: Provider,
     [
         ({"api_url": "ftp://example.org/api"}, "http"),
         ({"exchange_rate": "0"}, "exchange_rate_above_zero"),
-        ({"dialect_overrides": '{"encoding": "smoke"}'}, "no value for the flag"),
-        ({"dialect_overrides": '{"batch_size": "many"}'}, "no value for the flag"),
+        ({"sync_minutes": "-1"}, "greater than or equal to 0"),
+        ({"low_balance": "much"}, "Enter a number"),
         ({"connect_timeout": "-1"}, "seconds"),
     ],
 )
@@ -120,8 +174,90 @@ def test_settings_that_cannot_work_are_refused(
 ) -> None:
     response = staff_client.post(f"{LIST}{provider.pk}/change/", settings_of(provider, **changes))
     assert words in told(response)
-    assert Provider.objects.get().api_url == provider.api_url
-    assert Provider.objects.get().dialect_overrides == {}
+    kept = Provider.objects.get()
+    assert (kept.api_url, kept.sync_minutes, kept.low_balance) == (provider.api_url, 60, None)
+
+
+def test_a_dialect_is_set_flag_by_flag(provider: Provider, staff_client: Client) -> None:
+    address = f"{LIST}{provider.pk}/dialect/"
+    assert "As the preset: orders" in told(staff_client.get(address))
+    values = {
+        "dialect": "1dg",
+        "encoding": "json",
+        "batch_size": "50",
+        "products": "no",
+        "cancel": "",
+        "numeric_status_map": "1 = Completed\n\n 2=Canceled ",
+        "time_zone": "Europe/Berlin",
+        "refill_multi": "scalar",
+    }
+    told_page = told(staff_client.post(address, values, follow=True))
+    provider.refresh_from_db()
+    assert provider.dialect == "1dg"
+    assert provider.dialect_overrides == {
+        "encoding": "json",
+        "batch_size": 50,
+        "products": False,
+        "numeric_status_map": {"1": "Completed", "2": "Canceled"},
+        "time_zone": "Europe/Berlin",
+    }
+    assert "encoding: json" in told_page
+    again = told(staff_client.get(address))
+    assert "1 = Completed" in again
+    assert "As the preset: none" in again
+
+
+def test_an_empty_flag_can_be_set_against_a_preset_that_has_one(provider: Provider, staff_client: Client) -> None:
+    staff_client.post(f"{LIST}{provider.pk}/dialect/", {"dialect": "notpanel", "idempotency_param": "none"})
+    provider.refresh_from_db()
+    assert provider.dialect_overrides == {"idempotency_param": ""}
+    page = staff_client.get(f"{LIST}{provider.pk}/dialect/")
+    assert page.context["form"]["idempotency_param"].value() == "none"
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"dialect": "klingon"}, "klingon is not one of"),
+        ({"encoding": "smoke"}, "smoke is not one of"),
+        ({"batch_size": "0"}, "greater than or equal to 1"),
+        ({"time_zone": "Middle-earth"}, "no value for the flag 'time_zone'"),
+        ({"key_in": "pocket"}, "no value for the flag 'key_in'"),
+        ({"numeric_status_map": "1 Completed"}, "is not written as name = value"),
+    ],
+)
+def test_a_dialect_that_cannot_be_is_refused(
+    provider: Provider, staff_client: Client, values: dict[str, str], words: str
+) -> None:
+    response = staff_client.post(f"{LIST}{provider.pk}/dialect/", {"dialect": "1dg"} | values)
+    assert words in told(response)
+    provider.refresh_from_db()
+    assert (provider.dialect, provider.dialect_overrides) == ("perfectpanel", {})
+
+
+def test_a_provider_is_asked_how_it_speaks_and_nothing_is_saved(
+    provider: Provider, staff_client: Client, sandbox: Sandbox
+) -> None:
+    Provider.objects.update(dialect="1dg")
+    text = told(staff_client.post(f"{LIST}{provider.pk}/dialect/", {"detect": "1"}))
+    assert "It counts in USD." in text
+    assert '<option value="perfectpanel" selected>' in text
+    assert Provider.objects.get().dialect == "1dg"
+    sandbox.misbehave("balance", "html")
+    assert "did not tell our balance" in told(staff_client.post(f"{LIST}{provider.pk}/dialect/", {"detect": "1"}))
+
+
+def test_setting_the_exchange_rate_says_when_it_was_set(provider: Provider, staff_client: Client) -> None:
+    long_ago = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    address = f"{LIST}{provider.pk}/change/"
+    Provider.objects.update(exchange_rate_at=long_ago)
+    staff_client.post(address, settings_of(provider, low_balance="5", brake_gone_percent="10"))
+    kept = Provider.objects.get()
+    assert (kept.exchange_rate_at, kept.low_balance, kept.brake_gone_percent) == (long_ago, Decimal(5), 10)
+    for changes in ({"exchange_rate": "1.25"}, {"exchange_rate": "1.25", "rate_holds": "on"}):
+        Provider.objects.update(exchange_rate_at=long_ago)
+        staff_client.post(address, settings_of(provider, **changes))
+        assert Provider.objects.get().exchange_rate_at > timezone.now() - datetime.timedelta(minutes=1)
 
 
 def test_testing_shows_the_balance_and_ends_a_needless_pause(provider: Provider, staff_client: Client) -> None:
@@ -146,15 +282,6 @@ def test_another_currency_than_is_set_is_pointed_out(
     assert "but the currency set here is USD" in told(response)
 
 
-def test_services_are_imported_with_a_markup(provider: Provider, staff_client: Client) -> None:
-    values = {"markup_percent": "30", "category": "Packages"}
-    response = staff_client.post(f"{LIST}{provider.pk}/import/", values, follow=True)
-    assert "added 2, changed 0" in told(response)
-    assert Markup.objects.filter(percent=30).count() == Service.objects.count() == 2
-    wrong = staff_client.post(f"{LIST}{provider.pk}/import/", {"category": "Nope"})
-    assert "no category 'Nope'" in told(wrong)
-
-
 def test_pausing_and_resuming(provider: Provider, staff_client: Client) -> None:
     staff_client.post(f"{LIST}{provider.pk}/pause/")
     provider.refresh_from_db()
@@ -177,7 +304,7 @@ def test_who_may_only_look_can_do_nothing_to_a_provider(
     text = told(helper_client.get(f"{LIST}{provider.pk}/change/"))
     assert provider.name in text
     assert "Test connection" not in text
-    for page in ("test", "pause", "resume", "import"):
+    for page in ("test", "pause", "resume", "import", "dialect"):
         assert helper_client.post(f"{LIST}{provider.pk}/{page}/").status_code == 403
     assert helper_client.get(f"{LIST}add/").status_code == 403
 
@@ -279,15 +406,15 @@ def test_the_list_and_the_page_tell_how_a_provider_did_in_the_last_day(
     connecting.record_success(provider)
     for address in (LIST, f"{LIST}{provider.pk}/change/"):
         words = re.sub(r"<[^>]*>", " ", told(staff_client.get(address)))
-        for figure in ("300 ms", "6 / 8", "12.5%"):
+        for figure in ("150 ms", "980 ms", "6 / 8", "12.5%"):
             assert figure in words
-    assert "1100 ms" in words
+    assert "1,100 ms" in words
 
 
 def test_a_provider_that_nobody_ordered_from_has_no_figures(provider: Provider, staff_client: Client) -> None:
     page = HealthColumns(Provider, admin.site)
-    columns = (page.latency, page.slowest, page.accepted, page.refused, page.unclear)
-    assert [column(provider) for column in columns] == ["–"] * 5
+    columns = (page.median, page.slow, page.latency, page.slowest, page.accepted, page.refused, page.unclear)
+    assert [column(provider) for column in columns] == ["–"] * 7
     assert "no limit" in told(staff_client.get(LIST))
 
 

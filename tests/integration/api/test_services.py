@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from accounts.models import User
+from accounts.models import CustomerGroup, User
 from catalog.models import Category, CustomRate, Markup, Service
 from orders.models import Order
 from tests.conftest import Fund, MakeService
@@ -119,11 +119,27 @@ def test_each_customer_sees_his_own_rate(api: Api, customer: User, stranger: Use
     assert api(action="services")[0]["rate"] == "1.5"
 
 
-def test_a_list_of_any_length_costs_three_queries(
+def test_the_next_answer_has_what_was_changed_before_it(api: Api, customer: User, make_service: MakeService) -> None:
+    service = make_service(rate=Decimal(1))
+    assert api(action="services")[0]["rate"] == "1"
+    Markup.objects.create(percent=100)
+    assert api(action="services")[0]["rate"] == "2"
+    group = CustomerGroup.objects.create(name="Resellers", discount_percent=10)
+    User.objects.filter(pk=customer.pk).update(group=group)
+    assert api(action="services")[0]["rate"] == "1.8"
+    Service.objects.filter(pk=service.pk).update(name="Another")
+    assert api(action="services")[0]["name"] == "Another"
+    service.routes.update(enabled=False)
+    assert api(action="services") == []
+
+
+def test_a_list_of_any_length_costs_four_queries_and_while_nothing_changes_two(
     api: Api, make_service: MakeService, django_assert_num_queries: Any
 ) -> None:
     for _ in range(5):
         make_service(cancel=True)
     api(action="balance")
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(4):
+        assert len(api(action="services")) == 5
+    with django_assert_num_queries(2):
         assert len(api(action="services")) == 5

@@ -327,7 +327,7 @@ def test_the_number_of_queries_does_not_grow_with_the_services(
 ) -> None:
     for number in range(12):
         make_service(name=f"Service {number}")
-    with django_assert_max_num_queries(6):  # session, user, categories, services, terms, balance
+    with django_assert_max_num_queries(7):  # session, user, categories, services, terms, balance, star
         form = order_form(customer_client)
     with django_assert_max_num_queries(5):
         customer_client.post("/orders/new/", {**form, "ask": "price"}, headers={"HX-Request": "true"})
