@@ -1,6 +1,19 @@
 from orders.models.child import ChildOrder
 from orders.models.dispatch import Dispatch
 from orders.models.order import Order, OrderEvent, PlacedOnce
+from orders.models.trial import TrialOrder
+from orders.models.webhook import WebhookDelivery, WebhookEndpoint
 from orders.models.wish import Cancel, Refill
 
-__all__ = ["Cancel", "ChildOrder", "Dispatch", "Order", "OrderEvent", "PlacedOnce", "Refill"]
+__all__ = [
+    "Cancel",
+    "ChildOrder",
+    "Dispatch",
+    "Order",
+    "OrderEvent",
+    "PlacedOnce",
+    "Refill",
+    "TrialOrder",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+]
