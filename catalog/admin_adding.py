@@ -55,14 +55,15 @@ def confirm_found(page: ModelAdmin, request: HttpRequest, waiting: Mapping[str, 
             return add(page, request, new)
         except UserError as error:
             form.add_error(None, error.text)
-    flags = [(_("Differs from it"), f"{flag}: {value}") for flag, value in waiting["overrides"].items()]
+    flags = [(_("Differs from the dialect"), f"{flag}: {value}") for flag, value in waiting["overrides"].items()]
     return ask(
         page,
         request,
         form,
         title=_("Add provider %s") % waiting["name"],
         explanation=_("It answered. Nothing is saved yet; take another dialect if its documentation says otherwise."),
-        facts=[*((_("Found"), finding) for finding in waiting["findings"]), *flags],
+        findings=waiting["findings"],
+        facts=flags,
         submit=_("Add it"),
     )
 

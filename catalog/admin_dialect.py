@@ -167,15 +167,14 @@ def read_value(flag: str, value: Any) -> Any:
 def ask_dialect(page: ModelAdmin, request: HttpRequest, provider: Provider) -> HttpResponse:
     """Ask how a provider speaks and write it; on `detect`, ask the provider first and propose what was found."""
     name, overrides = provider.dialect, provider.dialect_overrides
-    facts: list[tuple[str, str]] = []
+    findings: list[str] = []
     if "detect" in request.POST:
         try:
             found = adding.detect_again(provider)
         except UserError as error:
             messages.error(request, error.text)
         else:
-            name, overrides = found.dialect, found.overrides
-            facts = [(str(_("Found")), finding) for finding in found.findings]
+            name, overrides, findings = found.dialect, found.overrides, found.findings
         form = DialectForm(name, overrides)
     else:
         form = DialectForm(name, overrides, request.POST or None)
@@ -192,7 +191,7 @@ def ask_dialect(page: ModelAdmin, request: HttpRequest, provider: Provider) -> H
         subject=provider,
         title=_("How %s speaks") % provider,
         explanation=_("A preset fits most providers. Change a flag only where its documentation says otherwise."),
-        facts=facts,
+        findings=findings,
         submit=_("Save"),
         second=("detect", _("Ask it and propose")),
     )

@@ -3,7 +3,7 @@
 What was chosen so far waits in the session, so each step is a page of its own that works without JavaScript.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, cast
@@ -29,6 +29,7 @@ from catalog.models import Category, Provider
 # So many boxes a page has, which also keeps its fields below what Django takes from one form.
 PER_PAGE = 200
 MOST_MAPPED = 300
+SAMPLES = 5
 STEPS: tuple[tuple[str, str | Promise], ...] = (
     ("import", gettext_lazy("Choose")),
     ("import_prices", gettext_lazy("Prices")),
@@ -36,6 +37,18 @@ STEPS: tuple[tuple[str, str | Promise], ...] = (
     ("import_confirm", gettext_lazy("Look and confirm")),
 )
 Step = Callable[["Wizard"], HttpResponse]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One service of the preview, in words."""
+
+    name: str
+    about: str
+    note: str
+    cost: str
+    rate: str
+    margin: str
 
 
 @dataclass
@@ -164,7 +177,7 @@ def tick(wizard: Wizard) -> None:
     wizard.rows |= choosing.choose_groups(wizard.provider, ticked - whole)
     shown = {int(pk) for pk in posted.get("shown", "").split(",") if pk.isdigit()}
     wanted = {int(pk) for pk in posted.getlist("row") if pk.isdigit()}
-    wizard.rows = (wizard.rows - shown) | choosing.choose_rows(wizard.provider, wanted)
+    wizard.rows = (wizard.rows - shown) | choosing.pick(wizard.provider, wanted).keys()
 
 
 def set_prices(wizard: Wizard) -> HttpResponse:
@@ -198,7 +211,7 @@ def set_names(wizard: Wizard) -> HttpResponse:
         form=form,
         ours=Category.objects.values_list("name", flat=True),
         unshown=len(proposed) - len(shown),
-        samples=choosing.draft(wizard.choice, list(chosen_rows(wizard)[:5])),
+        samples=read_drafts(wizard, sorted(wizard.rows)[:SAMPLES]),
     )
 
 
@@ -218,29 +231,27 @@ def confirm(wizard: Wizard) -> HttpResponse:
 
 def preview(wizard: Wizard) -> dict[str, Any]:
     """Return a page of what the chosen rows would become."""
-    found = paginate(wizard.request, chosen_rows(wizard))
-    drafts = choosing.draft(wizard.choice, list(found))
-    headers = [_("service"), _("category"), _("type"), _("cost"), _("rate"), _("margin")]
-    table = {"headers": headers, "rows": [draw_row(one) for one in drafts]}
-    return {"table": table, "found": found, "query": keep_query(wizard.request)}
+    found = paginate(wizard.request, list(choosing.pick(wizard.provider, wizard.rows)))
+    drafts = read_drafts(wizard, found)
+    return {"lines": [draw_line(one) for one in drafts], "found": found, "query": keep_query(wizard.request)}
 
 
-def draw_row(one: Draft) -> list[str]:
-    """Return the cells of a draft; what will not be on sale says why instead of its margin."""
-    margin = str(one.note) if one.note else f"{one.margin:.1%}"
-    return [
-        f"{one.name} · {one.row.remote_id}",
-        one.category,
-        str(one.kind),
-        amount(one.cost),
-        NOTHING if one.note else amount(one.rate),
-        margin,
-    ]
+def draw_line(one: Draft) -> Line:
+    """Return a draft as the preview shows it; what will not be on sale says why and has no rate."""
+    return Line(
+        name=f"{one.row.remote_id} · {one.name}",
+        about=f"{one.category} · {one.kind}",
+        note=str(one.note),
+        cost=amount(one.cost),
+        rate=NOTHING if one.note else amount(one.rate),
+        margin=NOTHING if one.note else f"{one.margin:.1%}",
+    )
 
 
-def chosen_rows(wizard: Wizard) -> Any:
-    """Return the rows that were chosen and can still be put on sale."""
-    return choosing.list_new(wizard.provider).filter(pk__in=wizard.rows)
+def read_drafts(wizard: Wizard, row_ids: Iterable[int]) -> list[Draft]:
+    """Return what some of the chosen rows would become."""
+    rows = choosing.list_new(wizard.provider).filter(pk__in=list(row_ids))
+    return choosing.draft(wizard.choice, list(rows))
 
 
 def ask_to_choose(wizard: Wizard) -> HttpResponse:

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.admin_pages import NOTHING, PanelAdmin, PanelInline, amount, column, link
 from accounts.money import plain
 from catalog import pricing
+from catalog.explaining import tell_scope
 from catalog.models import CustomRate, Markup
 from catalog.pricing import Terms
 
@@ -52,14 +53,7 @@ class MarkupAdmin(PanelAdmin):
 
     @column(_("for"))
     def scope(self, markup: Markup) -> str:
-        for name, row in (
-            (_("Service"), markup.service),
-            (_("Category"), markup.category),
-            (_("Provider"), markup.provider),
-        ):
-            if row is not None:
-                return f"{name}: {row}"
-        return str(_("The whole site"))
+        return tell_scope(markup)
 
     @column(_("percent"), ordering="percent")
     def percent_text(self, markup: Markup) -> str:

@@ -1,18 +1,21 @@
 """Services as staff see them: what is sold, by which routes, at what margin."""
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
+from django.views.decorators.http import require_safe
 
-from accounts.admin_pages import LINK, NOTHING, PanelAdmin, PanelInline, amount, column, link
+from accounts.admin_pages import LINK, NOTHING, Button, PanelAdmin, PanelInline, StaffRequest, amount, column, link
 from accounts.money import plain
 from catalog import pricing
+from catalog.admin_explaining import CustomerFilter, price_url, read_customer, show_price
 from catalog.admin_prices import MarkupInline, read_terms, warn_below_cost
 from catalog.models import Category, Route, Service
 
@@ -72,27 +75,41 @@ class ServiceAdmin(PanelAdmin):
 
     list_display = ("id", "name", "category", "type", "cost", "rate", "margin", "min", "max", "enabled")
     list_display_links = ("id", "name")
-    list_filter = ("enabled", "type", ("category", admin.RelatedOnlyFieldListFilter), "loss_policy")
+    list_filter = ("enabled", "type", ("category", admin.RelatedOnlyFieldListFilter), "loss_policy", CustomerFilter)
     list_select_related = ("category",)
     search_fields = ("=id", "name", "category__name")
     ordering = ("category__position", "category_id", "position", "id")
     autocomplete_fields = ("category",)
     inlines = (RouteInline, MarkupInline)
     actions = ("put_on_sale", "take_off_sale")
+    list_before_template = "admin/panel/list_note.html"
     fieldsets = (
         (None, {"fields": ("name", "category", "description", "enabled", "position")}),
         (_("What can be ordered"), {"fields": ("type", "min", "max", "refill", "cancel", "dripfeed")}),
         (_("Price"), {"fields": ("own_rate", "loss_policy")}),
+        (
+            _("What follows the provider at each sync"),
+            {"fields": ("follows_name", "follows_description", "follows_limits", "follows_flags")},
+        ),
+        (_("Refills"), {"fields": ("refill_days", "refill_after_hours", "refill_limit"), "classes": ("collapse",)}),
     )
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Read the terms of all services of the page in one query."""
         changelist = super().get_changelist_instance(request)
         changelist.result_list = list(changelist.result_list)
-        terms = pricing.load_terms(None, [service.pk for service in changelist.result_list])
+        user = read_customer(request)
+        terms = pricing.load_terms(user.pk if user else None, [service.pk for service in changelist.result_list])
         for service in changelist.result_list:
             service.terms = terms.get(service.pk)
+            service.price_url = price_url(service.pk, user)
         return changelist
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """Say above the list whose rates it shows, where they are not everybody's."""
+        user = read_customer(request)
+        note = _("The rates are those of %s.") % user.email if user else ""
+        return super().changelist_view(request, {**(extra_context or {}), "note": note})
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: Any) -> None:
         """Warn when all is saved: the cost is that of the routes."""
@@ -107,7 +124,10 @@ class ServiceAdmin(PanelAdmin):
     @column(_("rate"))
     def rate(self, service: Service) -> str:
         terms = read_terms(service)
-        return amount(pricing.sell_rate(terms)) if terms else NOTHING
+        if terms is None:
+            return NOTHING
+        url = getattr(service, "price_url", "")
+        return format_html('<a href="{}" class="{}">{}</a>', url, LINK, amount(pricing.sell_rate(terms)))
 
     @column(_("margin"))
     def margin(self, service: Service) -> str:
@@ -117,6 +137,13 @@ class ServiceAdmin(PanelAdmin):
             return str(_("cannot be sold")) if service.enabled else NOTHING
         rate = pricing.sell_rate(terms)
         return f"{(rate - pricing.cost_rate(terms)) / rate * 100:.1f} %"
+
+    def list_buttons(self, _request: StaffRequest, row: Service) -> list[Button]:
+        return [Button(_("How its price comes about"), price_url(row.pk, None), "calculate")]
+
+    def get_urls(self) -> list[URLPattern]:
+        price = self.admin_site.admin_view(require_safe(partial(show_price, self)))
+        return [path("<int:pk>/price/", price, name="catalog_service_price"), *super().get_urls()]
 
     def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
         """Orders name their service: take it off sale instead."""

@@ -58,9 +58,9 @@ class SyncAdmin(ReadOnlyAdmin):
     list_before_template: Any = "admin/panel/sync_waiting_link.html"
     change_form_outer_before_template: Any = "admin/panel/sync.html"
     fieldsets = (
-        (None, {"fields": (("provider_link", "state_label"), ("rows", "differences"), ("created_at", "actor_link"))}),
+        (None, {"fields": (("provider_link", "state_text"), ("rows", "differences"), ("created_at", "actor_link"))}),
     )
-    readonly_fields = ("provider_link", "state_label", "rows", "differences", "created_at", "actor_link")
+    readonly_fields = ("provider_link", "state_text", "rows", "differences", "created_at", "actor_link")
 
     @column(_("begun"), ordering="id")
     def begun(self, sync: Sync) -> Any:
@@ -73,6 +73,10 @@ class SyncAdmin(ReadOnlyAdmin):
     @column(_("state"), ordering="state", label=LOOKS)
     def state_label(self, sync: Sync) -> tuple[str, str]:
         return sync.state, str(State(sync.state).label)
+
+    @column(_("state"))
+    def state_text(self, sync: Sync) -> str:
+        return str(State(sync.state).label)
 
     @column(_("what differed"))
     def differences(self, sync: Sync) -> str:

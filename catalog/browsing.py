@@ -17,7 +17,7 @@ from catalog import favourites, listing, pricing, updates
 from catalog.models import Category, Favourite, Service, ServiceChange
 from catalog.pricing import Terms
 
-PAGE_SIZE = 60  # with names and descriptions of usual length well under 150 kB
+PAGE_SIZE = 50  # under 150 kB even where letters take two bytes each
 FLAGS = ("refill", "cancel", "dripfeed")
 CHEAP, DEAR = "cheap", "dear"
 WORD = re.compile(r"[^\W\d_]{2,}[\w.]*")

@@ -4,9 +4,12 @@ It works from the table of what the provider listed when it was last read, never
 and what is put on sale come from the same draft.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cache
 
 from django.db import transaction
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery
@@ -25,6 +28,7 @@ NO_CATEGORY = "Other"
 TEMPLATE = "{name}"
 TOKENS = ("{name}", "{category}", "{id}")
 LONGEST_NAME = 300  # its column
+# So many services are made in one transaction.
 BATCH = 1000
 UNKNOWN_TYPE = gettext_lazy("Not on sale: nobody knows the type “%s”")
 FREE = gettext_lazy("Not on sale: it lists no rate")
@@ -48,7 +52,7 @@ class Choice:
     """
 
     provider: Provider
-    row_ids: Collection[int]
+    row_ids: AbstractSet[int]
     price: Price | None = None
     categories: Mapping[str, str] = field(default_factory=dict)
     template: str = TEMPLATE
@@ -108,17 +112,10 @@ def list_new(provider: Provider) -> QuerySet[ProviderService]:
 
 def list_groups(provider: Provider, chosen: Collection[int]) -> list[Group]:
     """Return a provider's categories, with what is left to choose in each."""
-    rows = (
-        list_rows(provider)
-        .order_by()
-        .values("category")
-        .annotate(
-            total=Count("pk"),
-            left=Count("pk", filter=Q(used=False)),
-            chosen=Count("pk", filter=Q(used=False, pk__in=list(chosen))),
-        )
-    )
-    return [Group(row["category"], row["total"], row["left"], row["chosen"]) for row in rows.order_by("category")]
+    rows = list_rows(provider).order_by().values("category")
+    counted = rows.annotate(total=Count("pk"), left=Count("pk", filter=Q(used=False))).order_by("category")
+    picked = Counter(pick(provider, chosen).values())
+    return [Group(row["category"], row["total"], row["left"], picked[row["category"]]) for row in counted]
 
 
 def search(rows: QuerySet[ProviderService], text: str) -> QuerySet[ProviderService]:
@@ -131,9 +128,14 @@ def search(rows: QuerySet[ProviderService], text: str) -> QuerySet[ProviderServi
     return rows
 
 
-def choose_rows(provider: Provider, row_ids: Iterable[int]) -> set[int]:
-    """Return those of some rows that can be put on sale."""
-    return set(list_new(provider).filter(pk__in=list(row_ids)).values_list("pk", flat=True))
+def pick(provider: Provider, row_ids: Iterable[int]) -> dict[int, str]:
+    """Return those of some rows that can be put on sale, in the list's order, each with its category.
+
+    Compared here: a statement takes no more than 65,535 parameters, and a list may be longer.
+    """
+    wanted = set(row_ids)
+    rows = list_new(provider).values_list("pk", "category") if wanted else ()
+    return {pk: category for pk, category in rows if pk in wanted}
 
 
 def choose_groups(provider: Provider, names: Collection[str]) -> set[int]:
@@ -145,8 +147,7 @@ def choose_groups(provider: Provider, names: Collection[str]) -> set[int]:
 def propose_categories(provider: Provider, row_ids: Collection[int]) -> dict[str, str]:
     """Return what the categories of chosen rows would be called here: as one of ours in any case, else as theirs."""
     ours = {name.casefold(): name for name in Category.objects.values_list("name", flat=True)}
-    theirs = list_rows(provider).filter(pk__in=list(row_ids)).order_by("category")
-    names = theirs.values_list("category", flat=True).distinct()
+    names = dict.fromkeys(pick(provider, row_ids).values())
     return {name: ours.get((name or NO_CATEGORY).casefold(), name or NO_CATEGORY) for name in names}
 
 
@@ -180,31 +181,38 @@ def draft(choice: Choice, rows: Collection[ProviderService]) -> list[Draft]:
     return [_draft(choice, row, proposed[row.category], rules) for row in rows]
 
 
-@transaction.atomic
 def put_on_sale(choice: Choice) -> PutOnSale:
-    """Make a service with a route, and its own rule where there is a price, of each chosen row; one at a time.
+    """Make a service with a route, and its own rule where there is a price, of each chosen row.
 
-    Looks again under the provider's lock: what was put on sale or vanished meanwhile is left out.
+    So many rows are one transaction: nothing is sent to a provider while it is locked, and what is done is done when
+    the rest fails. What was put on sale or vanished meanwhile is left out.
     """
+    ids = sorted(choice.row_ids)
+    parts = [_put_some(choice, ids[start : start + BATCH]) for start in range(0, len(ids), BATCH)]
+    services = [service for part in parts for service in part]
+    on_sale = sum(services)
+    return PutOnSale(on_sale, len(services) - on_sale, len(ids) - len(services))
+
+
+@transaction.atomic
+def _put_some(choice: Choice, row_ids: Collection[int]) -> list[bool]:
+    """Make a service of each of some rows, looked at again under the provider's lock; tell which are on sale."""
     provider = Provider.objects.select_for_update().get(pk=choice.provider.pk)
-    rows = list(list_new(provider).filter(pk__in=list(choice.row_ids)))
+    rows = list(list_new(provider).filter(pk__in=row_ids))
     drafts = draft(choice, rows)
     categories = _make_categories({one.category for one in drafts})
     services = [_make_service(one, categories[one.category.casefold()]) for one in drafts]
-    Service.objects.bulk_create(services, batch_size=BATCH)
+    Service.objects.bulk_create(services)
     pairs = zip(services, drafts, strict=True)
-    Route.objects.bulk_create(
-        [Route(service=service, provider_service=one.row) for service, one in pairs], batch_size=BATCH
-    )
+    Route.objects.bulk_create([Route(service=service, provider_service=one.row) for service, one in pairs])
     price = choice.price
     if price is not None:
         rules = [
             Markup(service=service, percent=price.percent, fixed=price.fixed, round_to=price.round_to)
             for service in services
         ]
-        Markup.objects.bulk_create(rules, batch_size=BATCH)
-    on_sale = sum(service.enabled for service in services)
-    return PutOnSale(on_sale, len(services) - on_sale, len(set(choice.row_ids)) - len(services))
+        Markup.objects.bulk_create(rules)
+    return [service.enabled for service in services]
 
 
 def _draft(choice: Choice, row: ProviderService, category: str, rules: Mapping[str, Price]) -> Draft:
@@ -242,9 +250,14 @@ def _make_terms(provider: Provider, row: ProviderService, kind: Service.Type, pr
         own_rate=None,
         custom_rate=None,
         discount_percent=Decimal(0),
-        flat=Service(type=kind).is_package,
+        flat=_is_flat(kind),
         allow_loss=False,
     )
+
+
+@cache
+def _is_flat(kind: Service.Type) -> bool:
+    return Service(type=kind).is_package
 
 
 def _read_rules(choice: Choice) -> dict[str, Price]:

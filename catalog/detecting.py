@@ -26,6 +26,9 @@ LISTS = ("services", "products", "data")
 # Numbers of C5's refill flag that no yes or no has: through the provider, and off (PROTOCOL 3.1).
 MORE_THAN_YES_OR_NO = frozenset({"2", "3"})
 ONE_DG_TYPE = "(1dg)"
+ONE_DG_DECIMALS = 4
+# What a list of this very software holds, and PerfectPanel's mostly does not.
+OUR_KEYS = frozenset({"cancel", "dripfeed", "desc"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +162,10 @@ def _choose(signs: Signs) -> tuple[str, list[str]]:
     if len(proofs) > 1:
         return "smartpanel", proofs
     if "cancel" in signs.keys:
-        return "perfectpanel", [_("Its services say whether they can be canceled, as PerfectPanel's do.")]
+        return "perfectpanel", [
+            _("Its services say whether they can be canceled, as PerfectPanel's do."),
+            _("Whether it has the action cancel, no reading shows: say “none” where its documentation lacks it."),
+        ]
     return "perfectpanel", [_("Nothing tells its family: it is taken for PerfectPanel's, as nearly all are.")]
 
 
@@ -168,8 +174,11 @@ def _prove_one_dg(signs: Signs) -> Iterator[str]:
         yield _("It has service types named (1DG).")
     if signs.products and "cancel" not in signs.keys:
         yield _("It sells products and its services say nothing of canceling, as the 1DG family does.")
-        if signs.decimals == 4:
+        if signs.decimals == ONE_DG_DECIMALS:
             yield _("It writes its balance with 4 decimals, as that family does.")
+        yield _(
+            "Whether it hands over what was bought, no reading shows: look for result_product in its documentation."
+        )
 
 
 def _prove_smartpanel(signs: Signs) -> Iterator[str]:
@@ -195,11 +204,10 @@ def _find_overrides(name: str, signs: Signs) -> tuple[dict[str, Any], list[str]]
         findings.append(_("No service says that it can be canceled: no cancels are sent to it."))
     if name == "perfectpanel" and signs.products:
         overrides["products"] = True
+        findings.append(_("It sells products."))
+    if name == "perfectpanel" and signs.keys >= OUR_KEYS:
         findings.append(
-            _(
-                "It sells products. If it runs this very software, choose “panel”: that remembers keys, so nothing is "
-                "bought twice."
-            )
+            _("If it runs this very software, choose “panel”: that remembers keys, so nothing is bought twice.")
         )
     return overrides, findings
 

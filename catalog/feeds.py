@@ -38,6 +38,10 @@ class UpdatesFeed(Feed):  # type: ignore[type-arg]  # generic in the stubs alone
     def link(self) -> str:
         return reverse("updates")
 
+    def author_name(self) -> str:
+        """Name the shop: a feed without an author is no feed (RFC 4287, 4.1.1)."""
+        return settings.SITE_NAME
+
     def items(self) -> list[Update]:
         return updates.read_latest(FEED_SIZE)
 

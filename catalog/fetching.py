@@ -9,6 +9,7 @@ from catalog.importing import ImportCounts
 from catalog.models import Provider
 from catalog.providers.errors import ProviderError
 from catalog.providers.replies import Catalogue
+from catalog.taking import Progress, untold
 
 # A thousand broken rows are one line with a number, not a thousand lines.
 MOST_REASONS = 20
@@ -17,7 +18,9 @@ SHOWN_IDS = 5
 MARKUP_LIMIT = 100_000  # its column
 
 
-def fetch_services(provider: Provider, *, markup_percent: Decimal | None = None, category: str = "") -> ImportCounts:
+def fetch_services(
+    provider: Provider, *, markup_percent: Decimal | None = None, category: str = "", tell: Progress = untold
+) -> ImportCounts:
     """Read a provider's catalogue and import it, or one category of it as its name is shown; return what that did.
 
     Raises UserError, and nothing is changed then: the markup cannot be, the catalogue cannot be read or has no such
@@ -28,7 +31,7 @@ def fetch_services(provider: Provider, *, markup_percent: Decimal | None = None,
         raise UserError(f"{percent} is not a markup: 0 percent or more, with at most 4 places", field="markup_percent")
     catalogue = _read(provider)
     written = _find_category(catalogue, category)
-    return importing.apply_catalogue(provider, catalogue, markup_percent=percent, category=written)
+    return importing.apply_catalogue(provider, catalogue, markup_percent=percent, category=written, tell=tell)
 
 
 def tell_counts(counts: ImportCounts) -> str:

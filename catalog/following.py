@@ -21,6 +21,7 @@ from catalog.holding import OVER, REVIEW, Held
 from catalog.models import Provider, ProviderService, Route, Sync
 from catalog.providers.errors import ProviderError
 from catalog.providers.replies import Catalogue, CatalogueRow
+from catalog.taking import Progress, untold
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,9 @@ class Finding:
     brake: str
 
 
-def sync_provider(provider_id: int, *, actor_id: int | None = None, review: bool = False) -> Sync:
+def sync_provider(
+    provider_id: int, *, actor_id: int | None = None, review: bool = False, tell: Progress = untold
+) -> Sync:
     """Read a provider's list now and follow it, or let it wait for a person; return what became of it.
 
     `review` always lets it wait. A provider that does not answer makes a FAILED sync. Raises UserError when somebody
@@ -49,7 +52,7 @@ def sync_provider(provider_id: int, *, actor_id: int | None = None, review: bool
     sync = reading.begin(provider_id)
     if sync is None:
         raise UserError("This provider's list is being read at this moment")
-    return _run(sync)
+    return _run(sync, tell)
 
 
 def sync_alone(provider_id: int) -> None:
@@ -145,10 +148,10 @@ def confirm(provider_service_id: int, *, actor_id: int | None = None) -> Provide
     return row
 
 
-def _run(sync: Sync) -> Sync:
+def _run(sync: Sync, tell: Progress = untold) -> Sync:
     """Read the list of a sync that was begun, and decide what becomes of it."""
     try:
-        return _read(sync)
+        return _read(sync, tell)
     except reading.Overtaken:
         sync.refresh_from_db()
         return sync
@@ -157,7 +160,7 @@ def _run(sync: Sync) -> Sync:
         raise
 
 
-def _read(sync: Sync) -> Sync:
+def _read(sync: Sync, tell: Progress) -> Sync:
     provider = sync.provider
     try:
         with connecting.connect(provider) as client:
@@ -168,20 +171,20 @@ def _read(sync: Sync) -> Sync:
         return reading.end(sync, State.FAILED, error.text)
     connecting.record_success(provider)
     for _attempt in range(ATTEMPTS):
-        if _follow(sync, provider, catalogue):
+        if _follow(sync, provider, catalogue, tell):
             publishing.publish()
             return sync
     return reading.end(sync, State.FAILED, _("Somebody else changed things all the while."))
 
 
-def _follow(sync: Sync, provider: Provider, catalogue: Catalogue) -> bool:
+def _follow(sync: Sync, provider: Provider, catalogue: Catalogue, tell: Progress) -> bool:
     """Compare, and decide; False when somebody decided something else meanwhile, and nothing is changed then."""
     sync.rows = len(catalogue.rows)
     found = _compare(provider, catalogue) if catalogue.rows else Finding([], Held(), _tell_empty())
     asked = bool(sync.counts.get(REVIEW))
     same = not asked and holding.is_same(found.held, found.differences)
     if not same:
-        reading.write_changes(sync, found.differences)
+        reading.write_changes(sync, found.differences, tell)
     with transaction.atomic():
         Provider.objects.select_for_update(no_key=True).get(pk=provider.pk)
         reading.go_on(sync, done=sync.rows)
@@ -194,12 +197,12 @@ def _follow(sync: Sync, provider: Provider, catalogue: Catalogue) -> bool:
         sync.counts = {**comparing.count(found.differences), "skipped": len(catalogue.skipped)}
         if asked or found.held.wants_review:
             sync.counts[REVIEW] = 1
-        _decide(sync, found, same=same)
+        _decide(sync, found, tell, same=same)
         Provider.objects.filter(pk=provider.pk).update(synced_at=sync.ended_at)
     return True
 
 
-def _decide(sync: Sync, found: Finding, *, same: bool) -> None:
+def _decide(sync: Sync, found: Finding, tell: Progress, *, same: bool) -> None:
     """Write what becomes of a list that has services, under the provider row's lock."""
     _waiting_empty(sync).update(state=State.DISMISSED, ended_at=sync.ended_at)
     if same:
@@ -217,7 +220,7 @@ def _decide(sync: Sync, found: Finding, *, same: bool) -> None:
         holding.raise_rates(sync.provider_id, found.differences)
         reading.end(sync, State.WAITING, why)
     else:
-        _take(sync, None)
+        _take(sync, None, tell)
         reading.end(sync, State.APPLIED)
 
 
@@ -235,8 +238,8 @@ def _tell_empty() -> str:
     return _("The list is empty: usually a refused key. Nothing is changed by it.")
 
 
-def _take(sync: Sync, only: Collection[int] | None) -> None:
-    sync.counts["missed"] = sync.counts.get("missed", 0) + taking.take(sync, only)
+def _take(sync: Sync, only: Collection[int] | None, tell: Progress = untold) -> None:
+    sync.counts["missed"] = sync.counts.get("missed", 0) + taking.take(sync, only, tell)
 
 
 def _compare(provider: Provider, catalogue: Catalogue) -> Finding:
@@ -246,7 +249,7 @@ def _compare(provider: Provider, catalogue: Catalogue) -> Finding:
     differences = comparing.compare(known, catalogue)
     brake = comparing.find_brake(
         differences,
-        _read_sold(provider),
+        taking.read_sold(provider.pk),
         gone_percent=provider.brake_gone_percent,
         rate_percent=provider.brake_rate_percent,
     )
@@ -257,14 +260,6 @@ def _read_known(provider: Provider) -> list[Known]:
     rows = ProviderService.objects.filter(provider=provider).order_by("pk")
     values = rows.values_list("remote_id", *comparing.FIELDS, "vanished_at")
     return [Known(CatalogueRow(*row), gone is not None) for *row, gone in values.iterator(chunk_size=reading.BATCH)]
-
-
-def _read_sold(provider: Provider) -> set[str]:
-    """Return the ids there of what customers can buy now."""
-    sold = ProviderService.objects.filter(
-        provider=provider, vanished_at=None, waiting="", rate__gt=0, routes__enabled=True, routes__service__enabled=True
-    )
-    return set(sold.values_list("remote_id", flat=True))
 
 
 def _lock(sync_id: int) -> Sync:

@@ -2,15 +2,16 @@
 
 Each row becomes a ProviderService, and the first time a Service with one Route. What staff may have changed on a
 service is overwritten only where its switches say that it follows the provider. An empty list changes nothing, since it
-is usually a broken key, and an id that stands for another service now is not sold until a person confirms it.
+is usually a broken key, nor is anything taken off sale by a list that misses more than the provider's brake allows; and
+an id that stands for another service now is not sold until a person confirms it.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from catalog import comparing, connecting, taking
@@ -18,18 +19,22 @@ from catalog.comparing import FIELDS
 from catalog.kinds import SPREADABLE, read_type
 from catalog.models import Category, Markup, Provider, ProviderService, Route, Service
 from catalog.providers.replies import Catalogue, CatalogueRow
+from catalog.taking import Progress, untold
 
 BATCH = 1000
 
+VANISH = """
+UPDATE catalog_providerservice SET vanished_at = now()
+WHERE provider_id = %(provider)s AND vanished_at IS NULL AND NOT remote_id = ANY(%(listed)s::text[])
+"""
+
 Routes = Mapping[int, list[Service]]
-# Told how many rows are done, of how many.
-Progress = Callable[[int, int], None]
 Waiting = ProviderService.Waiting
 
 
 @dataclass
 class ImportCounts:
-    """What an import did; `skipped` are (their id, reason)."""
+    """What an import did: `added` were not sold before; `skipped` are (their id, reason)."""
 
     added: int = 0
     changed: int = 0
@@ -55,7 +60,7 @@ def apply_catalogue(
     *,
     markup_percent: Decimal | None = None,
     category: str = "",
-    tell: Progress = lambda _done, _of: None,
+    tell: Progress = untold,
 ) -> ImportCounts:
     """Import a catalogue that was read, batch by batch in one transaction; one import or sync of a provider at a time.
 
@@ -66,15 +71,15 @@ def apply_catalogue(
     wanted = [row for row in catalogue.rows if not category or row.category.casefold() == category.casefold()]
     refused: set[str] = set()
     for start in range(0, len(wanted), BATCH):
-        tell(start, len(wanted))
+        tell("imported", start, len(wanted))
         batch = wanted[start : start + BATCH]
         taken, routes = _take_batch(provider, batch, counts, refused)
         new = _put_on_sale([row for row in taken if row.pk not in routes], counts)
         if markup_percent is not None:
             _mark_up([*new, *(service for row in taken for service in routes.get(row.pk, []))], markup_percent)
-    tell(len(wanted), len(wanted))
+    tell("imported", len(wanted), len(wanted))
     if catalogue.rows:
-        counts.vanished = _mark_vanished(provider, {row.service for row in catalogue.rows} - refused)
+        _mark_vanished(provider, {row.service for row in catalogue.rows} - refused, counts)
     return counts
 
 
@@ -123,8 +128,9 @@ def _take_row(
         values["waiting"] = Waiting.REUSED
         counts.skipped.append((listed.service, "stands for another service now: not sold until confirmed"))
     differing = [name for name, value in values.items() if getattr(known, name) != value]
-    counts.changed += bool(differing)
-    counts.unchanged += not differing
+    counts.added += known.pk not in routes  # a sync has read it before, and nobody sold it
+    counts.changed += known.pk in routes and bool(differing)
+    counts.unchanged += known.pk in routes and not differing
     for name in differing:
         setattr(known, name, values[name])
     known.read_at = timezone.now()
@@ -169,12 +175,17 @@ def _make_service(row: ProviderService, category: Category, counts: ImportCounts
     )
 
 
-def _mark_vanished(provider: Provider, listed: set[str]) -> int:
-    """Stamp what is not listed any more; return how many that are."""
-    sold = ProviderService.objects.filter(provider=provider, vanished_at=None).order_by()
-    rows = sold.values_list("pk", "remote_id").iterator(chunk_size=BATCH)
-    gone = [pk for pk, remote_id in rows if remote_id not in listed]
-    return ProviderService.objects.filter(pk__in=gone).update(vanished_at=timezone.now())
+def _mark_vanished(provider: Provider, listed: set[str], counts: ImportCounts) -> None:
+    """Stamp what is not listed any more, unless so much is missing that a sync would wait for a person."""
+    sold = taking.read_sold(provider.pk)
+    missing = sorted(sold - listed)
+    if len(missing) * 100 > provider.brake_gone_percent * len(sold):
+        why = f"gone, but left on sale: {len(missing)} of the {len(sold)} that we sell, so a sync lets a person decide"
+        counts.skipped += [(remote_id, why) for remote_id in missing]
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(VANISH, {"provider": provider.pk, "listed": list(listed)})
+        counts.vanished = cursor.rowcount
 
 
 def _mark_up(services: Iterable[Service], percent: Decimal) -> None:

@@ -100,14 +100,12 @@ def cost_rate(terms: Terms) -> Decimal:
 
 def sell_rate(terms: Terms) -> Decimal:
     """Return what a thousand (or a package) costs this customer, at 6 places."""
-    if terms.custom_rate is not None:
-        return _charged(terms.custom_rate, terms)
-    return _charged(_discounted(_listed(terms), terms.discount_percent), terms)
+    return _charged(rate_exactly(terms), terms)
 
 
 def list_rate(terms: Terms) -> Decimal:
     """Return the rate without the customer's own terms, at 6 places: what a discount is shown against."""
-    return _charged(_listed(terms), terms)
+    return _charged(list_exactly(terms), terms)
 
 
 def quote(terms: Terms, units: int) -> Quote:
@@ -123,14 +121,8 @@ def total(rate: Decimal, units: int, *, flat: bool) -> Decimal:
     return round_charge(rate if flat else EXACT.divide(EXACT.multiply(rate, Decimal(units)), THOUSAND))
 
 
-def _charged(rate: Decimal, terms: Terms) -> Decimal:
-    """Lift a rate to the cost, unless a loss is allowed, and to something; rounded up to 6 places at the very end."""
-    if not terms.allow_loss:
-        rate = max(rate, cost_rate(terms))
-    return max(round_rate(rate), RATE_STEP)
-
-
-def _listed(terms: Terms) -> Decimal:
+def list_exactly(terms: Terms) -> Decimal:
+    """Return what the service's own rate, or cost and markup, make, before it is lifted to the cost and rounded."""
     if terms.own_rate is not None:
         return terms.own_rate
     factor = EXACT.add(HUNDRED, terms.percent)
@@ -138,11 +130,22 @@ def _listed(terms: Terms) -> Decimal:
     return rate if terms.round_to is None else _multiple(rate, terms.round_to)
 
 
+def rate_exactly(terms: Terms) -> Decimal:
+    """Return what this customer's own terms make of the list rate, before it is lifted to the cost and rounded."""
+    if terms.custom_rate is not None:
+        return terms.custom_rate
+    kept = EXACT.subtract(HUNDRED, terms.discount_percent)
+    return EXACT.divide(EXACT.multiply(list_exactly(terms), kept), HUNDRED)
+
+
+def _charged(rate: Decimal, terms: Terms) -> Decimal:
+    """Lift a rate to the cost, unless a loss is allowed, and to something; rounded up to 6 places at the very end."""
+    if not terms.allow_loss:
+        rate = max(rate, cost_rate(terms))
+    return max(round_rate(rate), RATE_STEP)
+
+
 def _multiple(rate: Decimal, step: Decimal) -> Decimal:
     """Round a rate up to a multiple of a step, exactly."""
     rest = EXACT.remainder(rate, step)
     return EXACT.add(EXACT.subtract(rate, rest), step) if rest else rate
-
-
-def _discounted(rate: Decimal, discount_percent: Decimal) -> Decimal:
-    return EXACT.divide(EXACT.multiply(rate, EXACT.subtract(HUNDRED, discount_percent)), HUNDRED)

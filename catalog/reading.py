@@ -14,6 +14,7 @@ from django.utils import timezone
 from catalog.comparing import Difference
 from catalog.holding import REVIEW
 from catalog.models import Provider, Sync, SyncChange
+from catalog.taking import Progress, untold
 
 State = Sync.State
 # Longer than a list takes to read, and renewed with each batch.
@@ -39,8 +40,12 @@ def request_sync(provider_id: int, *, actor_id: int | None = None, review: bool 
         provider_id=provider_id, state=State.READING, defaults={"actor_id": actor_id, "counts": wanted}
     )
     if not created and actor_id is not None:
-        counts = {**sync.counts, **wanted}
-        Sync.objects.filter(pk=sync.pk, state=State.READING).update(counts=counts, actor=actor_id)
+        with transaction.atomic():
+            # While what it found is being written nobody can wish for anything more, and the page does not wait for it.
+            asked = Sync.objects.select_for_update(skip_locked=True).filter(pk=sync.pk, state=State.READING).first()
+            if asked is not None:
+                asked.counts, asked.actor_id = {**asked.counts, **wanted}, actor_id
+                asked.save(update_fields=["counts", "actor"])
     return sync
 
 
@@ -72,10 +77,11 @@ def begin(provider_id: int) -> Sync | None:
     return begun
 
 
-def write_changes(sync: Sync, differences: Sequence[Difference]) -> None:
+def write_changes(sync: Sync, differences: Sequence[Difference], tell: Progress = untold) -> None:
     """Write differences down, batch by batch, telling how far it is; raise Overtaken when another reader has begun."""
     for start in range(0, len(differences), BATCH):
         batch = differences[start : start + BATCH]
+        tell("compared", sync.rows * start // len(differences), sync.rows)
         with transaction.atomic():
             go_on(sync, done=sync.rows * start // len(differences))
             SyncChange.objects.bulk_create(
@@ -90,6 +96,7 @@ def write_changes(sync: Sync, differences: Sequence[Difference]) -> None:
                 for one in batch
             )
     go_on(sync, done=sync.rows)
+    tell("compared", sync.rows, sync.rows)
 
 
 def go_on(sync: Sync, *, done: int) -> None:

@@ -4,18 +4,20 @@ What something else changed since the list was compared is left as it is. Both w
 expects the transaction that holds the provider's row, which imports and confirmations take as well.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Prefetch, ProtectedError, Q
+from django.db.models import Prefetch, ProtectedError, Q, QuerySet
 from django.utils import timezone
 
 from catalog.comparing import FIELDS
 from catalog.models import ProviderService, Route, Service, Sync, SyncChange
 
 Kind, Waiting = SyncChange.Kind, ProviderService.Waiting
+# Told what is done with so many of so many, for a person at a terminal.
+Progress = Callable[[str, int, int], None]
 # So many at a time are in memory, and in one statement.
 CHUNK = 1000
 WRITTEN = (*FIELDS, "vanished_at", "waiting", "read_at")
@@ -23,23 +25,40 @@ FOLLOWING = ("name", "description", "min", "max", "refill", "cancel")
 FOLLOWERS = Q(follows_name=True) | Q(follows_description=True) | Q(follows_limits=True) | Q(follows_flags=True)
 
 
-def take(sync: Sync, only: Collection[int] | None = None) -> int:
+def untold(_done: str, _number: int, _of: int) -> None:
+    """Tell nobody."""
+
+
+def read_sold(provider_id: int) -> set[str]:
+    """Return the ids at a provider of what customers can buy now."""
+    rows = ProviderService.objects.filter(provider=provider_id, vanished_at=None, waiting="", rate__gt=0)
+    return set(
+        rows.filter(routes__enabled=True, routes__service__enabled=True).order_by().values_list("remote_id", flat=True)
+    )
+
+
+def take(sync: Sync, only: Collection[int] | None = None, tell: Progress = untold) -> int:
     """Take the changes of a sync that are not taken yet, or those of these ids; return how many had to be left."""
-    missed = 0
-    for changes in _in_chunks(sync, applied=False, only=only):
+    left = _choose(sync, applied=False)
+    if only is not None:
+        left = left.filter(pk__in=only)
+    missed, done, of = 0, 0, left.count()
+    for changes in _in_chunks(left):
         rows, routed = _read_rows(sync, changes)
         taken = [change for change in changes if _take_one(sync, change, rows, routed)]
         write(rows[change.remote_id] for change in taken)
         same_service = [rows[change.remote_id] for change in taken if change.kind in {Kind.CHANGED, Kind.BACK}]
         follow([row for row in same_service if row.pk in routed])
         missed += _note(changes, taken)
+        done += len(changes)
+        tell("applied", done, of)
     return missed
 
 
 def put_back(sync: Sync) -> int:
     """Put back what a sync changed, where it is still so; return how many rows something else changed since."""
     missed = 0
-    for changes in _in_chunks(sync, applied=True):
+    for changes in _in_chunks(_choose(sync, applied=True)):
         rows, routed = _read_rows(sync, changes)
         new = [change for change in changes if change.kind == Kind.NEW]
         back = [change for change in changes if _put_back_one(change, rows.get(change.remote_id))]
@@ -89,10 +108,11 @@ def _follow_one(service: Service, row: ProviderService, *, alone: bool) -> bool:
     return bool(differing)
 
 
-def _in_chunks(sync: Sync, *, applied: bool, only: Collection[int] | None = None) -> Iterator[list[SyncChange]]:
-    changes = sync.changes.filter(applied=applied).exclude(after__has_key="skipped").order_by("pk")
-    if only is not None:
-        changes = changes.filter(pk__in=only)
+def _choose(sync: Sync, *, applied: bool) -> QuerySet[SyncChange]:
+    return sync.changes.filter(applied=applied).exclude(after__has_key="skipped").order_by("pk")
+
+
+def _in_chunks(changes: QuerySet[SyncChange]) -> Iterator[list[SyncChange]]:
     last = 0
     while chunk := list(changes.filter(pk__gt=last)[:CHUNK]):
         yield chunk

@@ -54,7 +54,10 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One difference in words; `margin` is what is left at the list price when the provider is paid the new rate."""
+    """One difference in words; `margin` is what is left at the list price when the provider is paid the new rate.
+
+    It is empty for what nobody sells.
+    """
 
     change: SyncChange | Difference
     fields: list[Field]
@@ -84,7 +87,7 @@ def _tell_one(provider: Provider, change: SyncChange | Difference, terms: Collec
     margin = None
     if change.kind != Kind.VANISHED:
         margin = min((_margin(one, change.after.get("rate")) for one in terms), default=None)
-    told = NOTHING if margin is None else f"{margin:.1f} %"
+    told = "" if margin is None else f"{margin:.1f} %"
     return Line(change, fields, _tell_note(change), told, is_loss=margin is not None and margin < 0)
 
 

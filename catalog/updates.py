@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from accounts.money import plain
 from accounts.templatetags.money import count, price
-from catalog import favourites
+from catalog import favourites, pricing
 from catalog.models import Service, ServiceChange
 
 PAGE_SIZE = 50
@@ -28,11 +28,12 @@ Kind = ServiceChange.Kind
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """A change in words; `starred` and `used` are the customer's own."""
+    """A change in words; `starred` and `used` are the customer's own, `on_sale` is about the service now."""
 
     change: ServiceChange
     starred: bool = False
     used: bool = False
+    on_sale: bool = False
 
     @property
     def before(self) -> str:
@@ -79,10 +80,9 @@ class Page:
 
 
 def read_page(user_id: int, *, kind: str = "", mine: str = "", before: int | None = None) -> Page:
-    """Return a page of changes older than the change `before`. Three queries.
+    """Return a page of changes, where `before` is given of those older than that one. Four queries.
 
-    `kind` is one of Kind; `mine` keeps to the services that the customer starred, or used. Anything else keeps to
-    nothing.
+    `kind` keeps to one Kind, `mine` to the services that the customer STARRED or USED; any other word is passed over.
     """
     starred, used = favourites.list_starred(user_id), list_used(user_id)
     found = _newest()
@@ -93,7 +93,12 @@ def read_page(user_id: int, *, kind: str = "", mine: str = "", before: int | Non
     if before is not None:
         found = found.filter(pk__lt=before)
     rows = list(found[: PAGE_SIZE + 1])
-    shown = [Update(row, row.service_id in starred, row.service_id in used) for row in rows[:PAGE_SIZE]]
+    # A service that staff left on sale may still have no provider to send it to: only its terms tell.
+    sold = pricing.load_terms(None, {row.service_id for row in rows})
+    shown = [
+        Update(row, row.service_id in starred, row.service_id in used, row.service_id in sold)
+        for row in rows[:PAGE_SIZE]
+    ]
     days = itertools.groupby(shown, lambda update: timezone.localdate(update.change.created_at))
     return Page([Day(date, list(of_day)) for date, of_day in days], shown[-1].change.pk if rows[PAGE_SIZE:] else None)
 
@@ -125,16 +130,18 @@ def list_used(user_id: int) -> set[int]:
 
 
 def read_moves(service_ids: Collection[int]) -> dict[int, Decimal]:
-    """Return the list rates that services had a week ago, of those alone whose rate moved since. One query."""
-    moved = ServiceChange.objects.filter(
-        service__in=service_ids, kind__in=[Kind.UP, Kind.DOWN], created_at__gte=timezone.now() - WEEK
-    )
+    """Return the list rates that services had a week ago, of those alone whose rate may have moved since. One query.
+
+    What went off sale meanwhile may be back at another rate, and that is not told as a rise or a fall.
+    """
+    kinds = [Kind.UP, Kind.DOWN, Kind.DISABLED]
+    moved = ServiceChange.objects.filter(service__in=service_ids, kind__in=kinds, created_at__gte=timezone.now() - WEEK)
     first = moved.order_by("service_id", "pk").distinct("service_id").values_list("service_id", "before")
     return {service_id: Decimal(text) for service_id, text in first if NUMBER.fullmatch(text)}
 
 
 def _newest() -> QuerySet[ServiceChange]:
-    shown = ("kind", "before", "after", "created_at", "service__name", "service__type", "service__enabled")
+    shown = ("kind", "before", "after", "created_at", "service__name", "service__type")
     return ServiceChange.objects.select_related("service").only(*shown).order_by("-pk")
 
 

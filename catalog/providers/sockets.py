@@ -93,11 +93,12 @@ def tls_context() -> ssl.SSLContext:
     return context
 
 
-def _connect(connection: HTTPConnection, host: str) -> socket.socket:
+def _connect(connection: "DeadlineConnection | DeadlineTLSConnection", host: str) -> socket.socket:
     """Open a socket within the connection's connect time-out; raises urllib3's errors of connections never made."""
     try:
         ends = time.monotonic() + min(float(connection.timeout or 0), seconds_left())
-        addresses = _look_up(host, connection.port, ends - time.monotonic())
+        addresses = look_up(host, connection.port, ends - time.monotonic())
+        connection.check(addresses)
         opened = _open_first(addresses, ends, connection.socket_options or [])
     except TimeoutError as error:
         raise ConnectTimeoutError(connection, "The connection could not be made in time") from error
@@ -130,7 +131,7 @@ def _open_first(addresses: Sequence[Address], ends: float, options: Any) -> sock
     raise failure
 
 
-def _look_up(host: str, port: int, seconds: float) -> Sequence[Address]:
+def look_up(host: str, port: int, seconds: float) -> Sequence[Address]:
     """Resolve a name in a thread of its own: nothing can stop getaddrinfo, so it is left behind with a TimeoutError."""
     try:
         ipaddress.ip_address(host)
@@ -156,12 +157,17 @@ def _look_up(host: str, port: int, seconds: float) -> Sequence[Address]:
     return found
 
 
-class DeadlineConnection(HTTPConnection):
+class _Checked:
+    def check(self, addresses: Sequence[Address]) -> None:
+        """Raise OSError when a name leads where this connection must not go; these very addresses are connected to."""
+
+
+class DeadlineConnection(_Checked, HTTPConnection):
     def _new_conn(self) -> socket.socket:
         return _connect(self, self._dns_host)
 
 
-class DeadlineTLSConnection(HTTPSConnection):
+class DeadlineTLSConnection(_Checked, HTTPSConnection):
     def _new_conn(self) -> socket.socket:
         return _connect(self, self._dns_host)
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import DataError, connections
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
@@ -58,11 +58,11 @@ def test_categories_say_what_is_left_to_choose(
     list_service(shelf, "4", category="")
     Route.objects.create(service=make_service(), provider_service=ours, position=2)
     Route.objects.create(service=make_service(), provider_service=ours, position=2)
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(2):
         groups = choosing.list_groups(shelf, {first.pk, ours.pk})
     assert groups == [Group("", 1, 1, 0), Group("Web", 3, 2, 1)]
-    used = choosing.list_rows(shelf).filter(pk=ours.pk).values_list("used", "service_id").get()
-    assert used == (True, ours.routes.order_by("pk")[0].service_id)
+    row = vars(choosing.list_rows(shelf).get(pk=ours.pk))
+    assert (row["used"], row["service_id"]) == (True, ours.routes.order_by("pk")[0].service_id)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_only_what_can_be_put_on_sale_is_chosen(shelf: Provider, make_service: M
     free, ours = list_service(shelf, "1"), list_service(shelf, "2")
     Route.objects.create(service=make_service(), provider_service=ours, position=2)
     other = list_service(make_provider("http://127.0.0.1:9/api/v2"), "3")
-    assert choosing.choose_rows(shelf, [free.pk, ours.pk, other.pk, 0]) == {free.pk}
+    assert choosing.pick(shelf, [free.pk, ours.pk, other.pk, 0]) == {free.pk: "Web"}
     assert choosing.choose_groups(shelf, {"Web"}) == {free.pk}
 
 
@@ -226,6 +226,27 @@ def test_thousands_take_a_handful_of_queries(
         for number in range(3000)
     )
     rows = choosing.choose_groups(shelf, {"Web"})
-    with django_assert_max_num_queries(20):
+    with django_assert_max_num_queries(3 * 10):
         done = choosing.put_on_sale(Choice(shelf, rows, Price(Decimal(5))))
     assert done == PutOnSale(3000, 0, 0)
+
+
+def test_more_than_a_statement_has_parameters_can_be_chosen(shelf: Provider) -> None:
+    row = list_service(shelf, "1")
+    many = {row.pk, *range(10**9, 10**9 + 66_000)}
+    assert choosing.list_groups(shelf, many) == [Group("Web", 1, 1, 1)]
+    assert choosing.propose_categories(shelf, many) == {"Web": "Web"}
+    assert choosing.put_on_sale(Choice(shelf, many)) == PutOnSale(1, 0, 66_000)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_done_stays_done_when_the_rest_fails(shelf: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = sorted((list_service(shelf, number) for number in "123"), key=lambda row: row.pk)
+    monkeypatch.setattr(choosing, "BATCH", 1)
+    ProviderService.objects.filter(pk=rows[2].pk).update(category="x" * 200)
+    too_long = {"x" * 200: "y" * 300}
+    choice = choice_of(shelf, *rows, categories=too_long)
+    with pytest.raises(DataError):
+        choosing.put_on_sale(choice)
+    assert Service.objects.count() == Route.objects.count() == 2
+    assert choosing.put_on_sale(choice_of(shelf, *rows)) == PutOnSale(on_sale=1, off_sale=0, left_out=2)

@@ -27,6 +27,82 @@ def conclude(balance: Any, services: Any, *, products: bool = False) -> Detected
     return found
 
 
+# What the five panels of ../shared/upstreams/ and this very panel answer; of their lists the first rows.
+VIEWS = {
+    "service": 1,
+    "name": "Youtube views",
+    "type": "Default",
+    "category": "Youtube",
+    "rate": "2.5",
+    "min": "200",
+    "max": "10000",
+    "refill": True,
+}
+COMMENTS = {
+    "service": 2,
+    "name": "Facebook comments",
+    "type": "Custom Comments",
+    "category": "Facebook",
+    "rate": "4",
+    "min": "10",
+    "max": "1500",
+    "refill": False,
+}
+TRAFFIC = {
+    "service": 5,
+    "name": "Targeted website traffic",
+    "type": "Web Traffic",
+    "category": "Web",
+    "rate": "0.35",
+    "min": "100",
+    "max": "100000",
+    "refill": False,
+    "cancel": True,
+    "dripfeed": True,
+}
+OURS = {
+    "service": 1,
+    "name": "Website visits – worldwide",
+    "type": "Default",
+    "category": "Website visits",
+    "rate": "0.95",
+    "min": "50",
+    "max": "10000",
+    "refill": True,
+    "cancel": True,
+    "dripfeed": True,
+    "desc": "",
+}
+ROUND = {"balance": "100000", "currency": "USD"}
+CANCELED = [VIEWS | {"cancel": True}, COMMENTS | {"cancel": True}]
+RECORDED: list[tuple[str, Any, Any, bool, str, str]] = [
+    ("smmvna", ROUND, [VIEWS, COMMENTS], True, "1dg", "It sells products and its services say nothing of canceling"),
+    ("seed001", ROUND, [VIEWS, COMMENTS], True, "1dg", "It sells products and its services say nothing of canceling"),
+    # It has no result_product, and no reading tells: a person is told to look.
+    ("smmdiva", ROUND, [VIEWS, COMMENTS], True, "1dg", "look for result_product in its documentation"),
+    ("smmpro", ROUND, [*CANCELED, TRAFFIC], False, "perfectpanel", "Flags in its list: refill, cancel, dripfeed."),
+    # It has cancel flags and no action, and no reading tells.
+    ("cheapsmmbd", ROUND, CANCELED, False, "perfectpanel", "say “none” where its documentation lacks it"),
+    (
+        "this very panel",
+        {"balance": "235.20050", "currency": "USD"},
+        [OURS],
+        False,
+        "perfectpanel",
+        "If it runs this very software, choose “panel”",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "balance", "services", "products", "preset", "words"), RECORDED)
+def test_recorded_answers_are_told_apart(
+    *, name: str, balance: Any, services: Any, products: bool, preset: str, words: str
+) -> None:
+    found = conclude(balance, services, products=products)
+    assert (found.dialect, found.overrides) == (preset, {}), name
+    assert any(words in finding for finding in found.findings), found.findings
+
+
 CASES: list[tuple[str, Any, Any, bool, str, dict[str, Any]]] = [
     ("000_fa79b687568cfb1d.txt", FOUR, [row(refill=True)], True, "1dg", {}),
     ("003_31070e689288a311.txt", FIVE, [row(refill=True, cancel=True)], False, "perfectpanel", {}),

@@ -1,64 +1,17 @@
-import datetime
-from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
 
 import pytest
-import time_machine
-from django.utils import timezone
 
 from accounts.errors import UserError
 from accounts.models import User
-from catalog import following, importing, pricing, reading, tasks
-from catalog.models import (
-    Provider,
-    ProviderService,
-    Published,
-    Route,
-    Service,
-    ServiceChange,
-    Sync,
-    SyncChange,
-)
+from catalog import following
+from catalog.models import Provider, ProviderService, Published, Route, Service, ServiceChange, Sync, SyncChange
 from catalog.providers.sandbox import Sandbox
 from tests.conftest import MakeService
+from tests.integration.lists import ALL, found, on_sale, rate, sync
 
 pytestmark = pytest.mark.django_db
 State, Kind, Waiting = Sync.State, SyncChange.Kind, ProviderService.Waiting
-Stock = Callable[..., None]
-
-
-@pytest.fixture
-def shop(provider: Provider, sandbox: Sandbox) -> Provider:
-    """A provider that lists ten services, 1 to 10, at rate 1, all of them on sale here as they are."""
-    sandbox.services.clear()
-    for number in range(1, 11):
-        sandbox.set_service(
-            number, name=f"Visits, plan {number}", type="Default", category="Web", rate="1", min="10", max="1000"
-        )
-    importing.import_services(provider)
-    return provider
-
-
-def sync(provider: Provider, **options: Any) -> Sync:
-    return following.sync_provider(provider.pk, **options)
-
-
-def rate(remote_id: int) -> Decimal:
-    return ProviderService.objects.get(remote_id=remote_id).rate
-
-
-def on_sale() -> set[int]:
-    """Return the ids there of what can be bought now."""
-    rows = [terms.provider_service_id for terms in pricing.load_terms(None).values()]
-    return {int(row.remote_id) for row in ProviderService.objects.filter(pk__in=rows)}
-
-
-def found(one: Sync) -> dict[tuple[str, str], SyncChange]:
-    return {(change.kind, change.remote_id): change for change in one.changes.all()}
-
-
-ALL = set(range(1, 11))
 
 
 def test_a_list_that_says_the_same_changes_nothing(shop: Provider) -> None:
@@ -97,90 +50,6 @@ def test_rates_and_limits_follow_and_the_counts_say_what_did(shop: Provider, san
     change = found(one)[Kind.CHANGED, "1"]
     assert (change.before, change.after) == ({"rate": "1", "max": 1000}, {"rate": "1.2", "max": 5000})
     assert change.applied
-
-
-def test_an_empty_list_changes_nothing_and_waits_once(shop: Provider, sandbox: Sandbox) -> None:
-    rows = dict(sandbox.services)
-    sandbox.services.clear()
-    one = sync(shop)
-    assert (one.state, one.rows) == (State.WAITING, 0)
-    assert "The list is empty" in one.why
-    assert sync(shop).state == State.UNCHANGED
-    with pytest.raises(UserError, match="nothing to apply"):
-        following.apply(one.pk)
-    assert on_sale() == ALL
-    sandbox.services.update(rows)
-    assert sync(shop).state == State.UNCHANGED
-    one.refresh_from_db()
-    assert one.state == State.DISMISSED
-
-
-def test_half_of_the_list_gone_waits_for_a_person_and_then_is_taken_off_sale(
-    shop: Provider, sandbox: Sandbox, staff: User
-) -> None:
-    for number in range(1, 6):
-        sandbox.remove_service(number)
-    one = sync(shop)
-    assert one.state == State.WAITING
-    assert one.why == ("5 of the 10 services that we sell are gone or stand for something else; the brake is at 30 %.")
-    assert on_sale() == ALL
-    following.apply(one.pk, actor_id=staff.pk)
-    one.refresh_from_db()
-    assert (one.state, one.actor) == (State.APPLIED, staff)
-    assert on_sale() == {6, 7, 8, 9, 10}
-    with pytest.raises(UserError, match="decided that already"):
-        following.apply(one.pk)
-
-
-def test_up_to_the_brake_what_vanished_is_taken_off_sale_by_itself(shop: Provider, sandbox: Sandbox) -> None:
-    for number in range(1, 4):
-        sandbox.remove_service(number)
-    assert sync(shop).state == State.APPLIED
-    assert on_sale() == {4, 5, 6, 7, 8, 9, 10}
-
-
-def test_rates_a_hundredfold_wait_but_are_never_sold_below_cost_and_a_sane_list_ends_it(
-    shop: Provider, sandbox: Sandbox
-) -> None:
-    for number in ALL:
-        sandbox.set_service(number, rate="100")
-    one = sync(shop)
-    assert one.state == State.WAITING
-    assert one.why == "The rates of what we sell move by 9900 % on average; the brake is at 50 %."
-    assert {rate(number) for number in ALL} == {Decimal(100)}
-    assert all(pricing.list_rate(terms) >= 100 for terms in pricing.load_terms(None).values())
-    again = sync(shop)
-    assert (again.state, again.changes.count()) == (State.UNCHANGED, 0)
-    for number in ALL:
-        sandbox.set_service(number, rate="1")
-    assert sync(shop).state == State.UNCHANGED
-    one.refresh_from_db()
-    assert one.state == State.DISMISSED
-    assert {rate(number) for number in ALL} == {Decimal(1)}
-
-
-def test_a_fall_of_all_rates_waits_and_the_price_with_it(shop: Provider, sandbox: Sandbox) -> None:
-    for number in ALL:
-        sandbox.set_service(number, rate="0.01")
-    sandbox.set_service(1, rate="1.5")
-    one = sync(shop)
-    assert one.state == State.WAITING
-    assert (rate(1), rate(2)) == (Decimal("1.5"), Decimal(1))
-    following.dismiss(one.pk)
-    assert (rate(1), rate(2)) == (Decimal("1.5"), Decimal(1))
-    assert sync(shop).state == State.UNCHANGED
-    sandbox.set_service(2, rate="0.02")
-    assert sync(shop).state == State.WAITING
-
-
-def test_a_rate_of_zero_is_never_taken_and_the_service_is_not_sold(shop: Provider, sandbox: Sandbox) -> None:
-    sandbox.set_service(3, rate="0")
-    one = sync(shop)
-    assert one.state == State.APPLIED
-    assert found(one)[Kind.VANISHED, "3"].after == {"why": "rate 0"}
-    assert rate(3) == 1
-    assert on_sale() == ALL - {3}
-    assert sync(shop).state == State.UNCHANGED
 
 
 def test_what_comes_back_waits_for_a_person_to_confirm_it(shop: Provider, sandbox: Sandbox, staff: User) -> None:
@@ -234,45 +103,6 @@ def test_an_id_of_another_kind_of_order_cannot_be_confirmed(shop: Provider, sand
     assert row.waiting == Waiting.REUSED
     with pytest.raises(UserError, match="type Package now"):
         following.confirm(row.pk)
-
-
-def test_ids_reused_all_over_trip_the_brake(shop: Provider, sandbox: Sandbox) -> None:
-    for number in ALL:
-        sandbox.set_service(number, name="Something else", category="Pictures")
-    one = sync(shop)
-    assert one.state == State.WAITING
-    assert "10 of the 10" in one.why
-    assert on_sale() == ALL
-
-
-def test_a_hostile_series_leaves_the_shop_as_an_operator_would_want_it(shop: Provider, sandbox: Sandbox) -> None:
-    good = {number: dict(row) for number, row in sandbox.services.items()}
-    sandbox.set_service(1, category=None)
-    sandbox.services[77] = dict(good[2], name="The same id again", rate="0.0001")
-    one = sync(shop)
-    assert (one.state, one.counts["changed"], one.counts["skipped"]) == (State.APPLIED, 1, 1)
-    assert (rate(2), on_sale()) == (Decimal(1), ALL)
-
-    del sandbox.services[77]
-    sandbox.services[1] = dict(good[1], min="0")
-    sandbox.services[2] = dict(good[2], rate="not a number")
-    sandbox.services[3] = dict(good[3], rate="999999999999.999999999")
-    one = sync(shop)
-    gone = {remote_id: change.after["why"] for (kind, remote_id), change in found(one).items() if kind == Kind.VANISHED}
-    assert gone == {"1": "limits 0 to 1000", "2": "bad rate", "3": "bad rate"}
-    assert on_sale() == ALL - {1, 2, 3}
-
-    sandbox.services.update(good)
-    sandbox.services["x" * 61] = dict(good[1], service="x" * 61, name="An id that is too long")  # type: ignore[index]
-    one = sync(shop)
-    assert set(found(one)) == {(Kind.BACK, "1"), (Kind.BACK, "2"), (Kind.BACK, "3")}
-    assert on_sale() == ALL - {1, 2, 3}
-    del sandbox.services["x" * 61]  # type: ignore[arg-type]
-
-    for row in ProviderService.objects.exclude(waiting=""):
-        following.confirm(row.pk)
-    assert on_sale() == ALL
-    assert sync(shop).state == State.UNCHANGED
 
 
 def test_staff_who_want_to_look_first_always_get_to(shop: Provider, sandbox: Sandbox, staff: User) -> None:
@@ -395,73 +225,6 @@ def test_a_provider_that_does_not_answer_makes_a_failed_sync_that_says_why(shop:
     assert one.state == State.FAILED
     assert one.why
     assert on_sale() == ALL
-
-
-def test_one_list_is_read_at_a_time_and_a_dead_reader_is_followed_by_another(shop: Provider) -> None:
-    asked = reading.request_sync(shop.pk)
-    assert reading.request_sync(shop.pk) == asked
-    dead = reading.begin(shop.pk)
-    assert dead == asked
-    with pytest.raises(UserError, match="at this moment"):
-        sync(shop)
-    with time_machine.travel(timezone.now() + reading.LEASE, tick=True):
-        assert sync(shop) == asked
-    with pytest.raises(reading.Overtaken):
-        reading.go_on(dead, done=1)
-
-
-def test_a_tick_reads_what_is_due_or_asked_for_and_nothing_else(shop: Provider, sandbox: Sandbox, staff: User) -> None:
-    sandbox.received.clear()
-    assert reading.due_providers() == [shop.pk]
-    tasks.sync_services(shop.pk)
-    assert Sync.objects.get().state == State.UNCHANGED
-    assert reading.due_providers() == []
-    tasks.sync_services(shop.pk)
-    assert len(sandbox.received) == 1
-    one = reading.request_sync(shop.pk, actor_id=staff.pk, review=True)
-    assert reading.due_providers() == [shop.pk]
-    sandbox.set_service(1, rate="0.9")
-    tasks.sync_services(shop.pk)
-    one.refresh_from_db()
-    assert (one.state, one.actor) == (State.WAITING, staff)
-    with time_machine.travel(timezone.now() + datetime.timedelta(minutes=61), tick=True):
-        assert reading.due_providers() == [shop.pk]
-        assert Sync.objects.get(state=State.READING).actor is None
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"enabled": False},
-        {"sync_minutes": 0},
-        {"paused_until": timezone.now() + datetime.timedelta(days=1), "pause_reason": "key"},
-    ],
-)
-def test_nobody_is_asked_by_schedule_who_is_not_to_be(shop: Provider, fields: dict[str, object]) -> None:
-    Provider.objects.update(**fields)
-    assert reading.due_providers() == []
-
-
-def test_a_list_that_could_not_be_read_is_asked_for_again_after_ten_minutes(shop: Provider, sandbox: Sandbox) -> None:
-    sandbox.misbehave("services", "html")
-    sync(shop)
-    assert reading.due_providers() == []
-    with time_machine.travel(timezone.now() + datetime.timedelta(minutes=11), tick=True):
-        assert reading.due_providers() == [shop.pk]
-
-
-def test_details_are_forgotten_but_not_what_can_be_undone(shop: Provider, sandbox: Sandbox) -> None:
-    for number in (1, 2, 3):
-        sandbox.set_service(number, rate="1.1")
-        sync(shop)
-    with time_machine.travel(timezone.now() + datetime.timedelta(days=8), tick=True):
-        reading.prune()
-        assert SyncChange.objects.count() == 1
-        assert Sync.objects.count() == 3
-    with time_machine.travel(timezone.now() + datetime.timedelta(days=91), tick=True):
-        reading.prune()
-        assert Sync.objects.count() == 1
-        following.undo(Sync.objects.get().pk)
 
 
 def test_what_a_sync_changes_is_published_at_once(shop: Provider, sandbox: Sandbox) -> None:

@@ -1,9 +1,10 @@
+import tracemalloc
 from decimal import Decimal
 
 import pytest
 
 from accounts.models import User
-from catalog import importing, kinds, pricing
+from catalog import following, importing, kinds, pricing
 from catalog.models import Category, Markup, Provider, ProviderService, Service
 from catalog.providers.errors import Unavailable
 from catalog.providers.replies import Catalogue, CatalogueRow
@@ -38,6 +39,37 @@ def test_the_sandboxs_catalogue_comes_in_whole(provider: Provider, sandbox: Sand
     again = importing.import_services(provider)
     assert (again.added, again.changed, again.unchanged, again.vanished) == (0, 0, len(listed), 0)
     assert Service.objects.count() == len(listed)
+
+
+def test_what_a_sync_has_read_before_counts_as_added_when_it_is_put_on_sale(provider: Provider) -> None:
+    following.sync_provider(provider.pk)
+    assert Service.objects.count() == 0
+    first, again = importing.import_services(provider), importing.import_services(provider)
+    assert (first.added, first.changed, first.unchanged) == (25, 0, 0)
+    assert (again.added, again.changed, again.unchanged) == (0, 0, 25)
+    assert Service.objects.count() == 25
+
+
+def test_a_markup_given_again_replaces_the_services_rule(provider: Provider) -> None:
+    importing.apply_catalogue(provider, read(row("1")), markup_percent=Decimal(50))
+    Markup.objects.update(fixed=Decimal(1), round_to=Decimal("0.01"))
+    importing.apply_catalogue(provider, read(row("1"), row("2")), markup_percent=Decimal(20))
+    rules = Markup.objects.order_by("service").values_list("percent", "fixed", "round_to")
+    assert list(rules) == [(Decimal(20), Decimal(0), Decimal("0.01")), (Decimal(20), Decimal(0), None)]
+
+
+def test_an_import_holds_one_batch_in_memory_beside_the_list(provider: Provider) -> None:
+    def peak(first: int, number: int) -> int:
+        listed = read(*(row(str(first + one), description="Slow. " * 100) for one in range(number)))
+        tracemalloc.start()
+        importing.apply_catalogue(provider, listed)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    importing.apply_catalogue(provider, read(row("1")))
+    once = peak(10_000, importing.BATCH)
+    assert peak(20_000, 3 * importing.BATCH) < once * 1.5
 
 
 def test_every_field_is_taken_as_it_was_listed(provider: Provider) -> None:
@@ -98,12 +130,30 @@ def test_what_staff_changed_stays(provider: Provider) -> None:
 
 
 def test_a_vanished_service_is_stamped_and_cannot_be_bought(provider: Provider, customer: User) -> None:
-    importing.apply_catalogue(provider, read(row("1"), row("2")))
-    counts = importing.apply_catalogue(provider, read(row("2")))
+    kept = [row(remote_id) for remote_id in "234"]
+    importing.apply_catalogue(provider, read(row("1"), *kept))
+    counts = importing.apply_catalogue(provider, read(*kept))
     assert counts.vanished == 1
     assert ProviderService.objects.get(remote_id="1").vanished_at is not None
-    assert len(pricing.load_terms(customer.pk)) == 1
-    assert importing.apply_catalogue(provider, read(row("2"))).vanished == 0
+    assert len(pricing.load_terms(customer.pk)) == 3
+    assert importing.apply_catalogue(provider, read(*kept)).vanished == 0
+
+
+def test_half_a_list_takes_nothing_off_sale(provider: Provider, customer: User) -> None:
+    importing.apply_catalogue(provider, read(*(row(remote_id) for remote_id in "1234")))
+    counts = importing.apply_catalogue(provider, read(row("1", rate=Decimal(2)), row("2")))
+    assert (counts.changed, counts.vanished) == (1, 0)
+    assert [remote_id for remote_id, why in counts.skipped if "2 of the 4 that we sell" in why] == ["3", "4"]
+    assert len(pricing.load_terms(customer.pk)) == 4
+
+
+@pytest.mark.parametrize("fields", [{"rate": Decimal(0)}, {"min": 0}])
+def test_what_is_listed_as_it_cannot_be_sold_counts_as_vanished(provider: Provider, fields: dict[str, object]) -> None:
+    kept = [row(remote_id) for remote_id in "234"]
+    importing.apply_catalogue(provider, read(row("1"), *kept))
+    assert importing.apply_catalogue(provider, read(row("1", **fields), *kept)).vanished == 1
+    assert list(ProviderService.objects.filter(vanished_at=None).values_list("remote_id", flat=True)) == [*"234"]
+    assert ProviderService.objects.get(remote_id="1").rate == Decimal("0.9")
 
 
 def test_an_empty_list_changes_nothing(provider: Provider) -> None:

@@ -178,6 +178,67 @@ def test_a_change_shows_as_soon_as_it_is_committed_and_not_before(
 
 
 @committed
+def test_what_is_written_in_bulk_shows_as_well(customer: User, make_service: MakeService, other: Other) -> None:
+    first, second = make_service(rate=Decimal(1)), make_service(rate=Decimal(2))
+    Markup.objects.create(percent=0)
+    assert [row["rate"] for row in read(customer)] == ["1", "2"]
+    with (
+        other.cursor() as cursor,
+        cursor.copy("COPY catalog_customrate (user_id, service_id, rate) FROM STDIN") as rows,
+    ):
+        rows.write_row((customer.pk, first.pk, 7))
+        rows.write_row((customer.pk, second.pk, 8))
+    other.commit()
+    assert [row["rate"] for row in read(customer)] == ["7", "8"]
+    CustomRate.objects.bulk_create(
+        [CustomRate(user=customer, service=one, rate=9) for one in (first, second)],
+        update_conflicts=True,
+        unique_fields=["user", "service"],
+        update_fields=["rate"],
+    )
+    assert [row["rate"] for row in read(customer)] == ["9", "9"]
+    other.execute("TRUNCATE catalog_customrate")
+    other.commit()
+    assert [row["rate"] for row in read(customer)] == ["1", "2"]
+    remote = list(ProviderService.objects.order_by("rate"))
+    for row in remote:
+        row.rate *= 10
+    ProviderService.objects.bulk_update(remote, ["rate"])
+    assert [row["rate"] for row in read(customer)] == ["10", "20"]
+    other.execute("TRUNCATE catalog_route, catalog_markup")
+    other.commit()
+    assert read(customer) == []
+
+
+@committed
+def test_what_a_reader_reads_while_a_change_is_not_committed_is_forgotten_with_the_commit(
+    customer: User, stranger: User, make_service: MakeService, other: Other
+) -> None:
+    make_service(rate=Decimal(1))
+    group = CustomerGroup.objects.create(name="Resellers", discount_percent=0)
+    User.objects.filter(pk=customer.pk).update(group=group)
+    statements = {
+        "UPDATE catalog_providerservice SET rate = 3": "3",
+        "UPDATE catalog_provider SET exchange_rate = 2": "6",
+        "UPDATE catalog_service SET own_rate = 50": "50",
+        "UPDATE accounts_customergroup SET discount_percent = 10": "45",
+        "INSERT INTO catalog_customrate (user_id, service_id, rate) SELECT %(user)s, id, 9 FROM catalog_service": "9",
+        "DELETE FROM catalog_customrate": "45",
+    }
+    before = "1"
+    for statement, after in statements.items():
+        other.execute(statement, {"user": customer.pk})
+        forget(customer)
+        forget(stranger)
+        assert read_rate(customer) == before, statement
+        other.commit()
+        assert read_rate(customer) == after, statement
+        listing._in_memory.clear()
+        assert read_rate(customer) == after, statement
+        before = after
+
+
+@committed
 def test_with_a_number_counted_in_another_transaction_old_rows_are_kept_under_a_new_number(other: Other) -> None:
     other.execute("CREATE TABLE scratch (number int, rate int); INSERT INTO scratch VALUES (0, 1)")
     other.commit()

@@ -1,11 +1,13 @@
 """Import a provider's services from a shell."""
 
+import sys
 from argparse import ArgumentParser
 from typing import Any
 
 from accounts.management.operating import OperatorCommand
 from catalog import adding, fetching
 from catalog.management.commands.add_provider import read_number
+from catalog.management.progress import Progress
 
 
 class Command(OperatorCommand):
@@ -27,7 +29,11 @@ class Command(OperatorCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         markup = None if options["markup"] is None else read_number(options["markup"], "--markup")
         provider = adding.find_provider(options["provider"])
-        counts = fetching.fetch_services(provider, markup_percent=markup, category=options["category"])
+        with Progress(sys.stderr) as progress:
+            progress.say(f"Reading the list of {provider} …")
+            counts = fetching.fetch_services(
+                provider, markup_percent=markup, category=options["category"], tell=progress.show
+            )
         self.stdout.write(fetching.tell_counts(counts))
         for line in fetching.tell_skipped(counts):
             self.stdout.write(f"  {line}")

@@ -1,5 +1,6 @@
 """Follow a provider's list from a shell."""
 
+import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import Any
@@ -8,9 +9,10 @@ from accounts.errors import UserError
 from accounts.management.operating import OperatorCommand
 from catalog import adding, comparing, following, telling
 from catalog.comparing import Difference
+from catalog.management.progress import Progress
 from catalog.models import Provider, Sync, SyncChange
 from catalog.providers.errors import ProviderError
-from catalog.telling import Line
+from catalog.telling import NOTHING, Line
 
 WIDEST_NAME = 40
 HEADERS = ("kind", "id", "name", "what", "margin after")
@@ -29,12 +31,12 @@ class Command(OperatorCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         provider = adding.find_provider(options["provider"])
-        self.tell_progress(f"Reading the list of {provider} …")
         if options["dry_run"]:
             self.preview(provider)
             return
-        sync = following.sync_provider(provider.pk, review=options["review"])
-        self.tell_progress("")
+        with Progress(sys.stderr) as progress:
+            progress.say(f"Reading the list of {provider} …")
+            sync = following.sync_provider(provider.pk, review=options["review"], tell=progress.show)
         if sync.state == Sync.State.FAILED:
             raise UserError(f"{provider} did not list its services: {sync.why}")
         self.tell(provider, list(sync.changes.order_by("pk")), sync.counts)
@@ -42,10 +44,11 @@ class Command(OperatorCommand):
 
     def preview(self, provider: Provider) -> None:
         try:
-            found = following.preview(provider.pk)
+            with Progress(sys.stderr) as progress:
+                progress.say(f"Reading the list of {provider} …")
+                found = following.preview(provider.pk)
         except ProviderError as error:
             raise UserError(f"{provider} did not list its services: {error}") from error
-        self.tell_progress("")
         self.tell(provider, found.differences, comparing.count(found.differences))
         self.stdout.write(
             " ".join(filter(None, ["Nothing was written.", found.brake and f"It would wait: {found.brake}"]))
@@ -61,13 +64,14 @@ class Command(OperatorCommand):
                 )
             self.stdout.write(telling.tell_counts(counts))
 
-    def tell_progress(self, text: str) -> None:
-        """Say on a terminal what takes a while; an empty text wipes that away."""
-        if self.stderr.isatty():
-            self.stderr.write(f"\r\033[K{text}", ending="")
-
 
 def write_row(line: Line) -> tuple[str, ...]:
     """Return what stands in the columns of one difference."""
     change = line.change
-    return (change.kind, change.remote_id, change.name[:WIDEST_NAME], telling.write_fields(line), line.margin)
+    return (
+        change.kind,
+        change.remote_id,
+        change.name[:WIDEST_NAME],
+        telling.write_fields(line),
+        line.margin or NOTHING,
+    )

@@ -79,6 +79,12 @@ def test_progress_is_told_in_numbers(shop: Provider, staff_client: Client) -> No
     response = staff_client.get(f"{LIST}{sync.pk}/change/")
     assert "4 of 10 services compared" in told(response)
     assert b'value="4" max="10"' in response.content
+    sync.changes.create(remote_id="1", name="Half of the truth", kind="new", after={"rate": "1"})
+    sync.rows = 50_000
+    reading.go_on(sync, done=50_000)
+    text = page(staff_client, sync)
+    assert "All 50,000 services are compared" in text
+    assert "Half of the truth" not in text
 
 
 def test_the_page_shows_before_and_after_and_the_margin_after(waiting: Sync, staff_client: Client) -> None:
@@ -89,6 +95,8 @@ def test_the_page_shows_before_and_after_and_the_margin_after(waiting: Sync, sta
     assert "2 · Visits <plan> 2 Changed rate: 1 → 0.5 USD (-50.0 %)" in text
     assert "3 · Visits <plan> 3 Vanished · Not listed any more." in text
     assert "9 · New one New category: Web rate: 3 USD min: 1 max: 5" in text
+    assert text.count("margin") == 2
+    assert "State Waits for a person" in text
     assert "All (4) New (1) Changed (2) Vanished (1)" in text
     only = page(staff_client, waiting, kind="gone")
     assert "3 · Visits" in only

@@ -29,7 +29,7 @@ def test_it_tells_how_every_provider_does() -> None:
     health.count(second.pk, [(object(), 0.1)])
     code, text = run()
     assert code == 0
-    assert "Alpha: On\n  Balance             12.5 USD\n" in text
+    assert "Alpha: On\n  Balance           12.5 USD\n" in text
     assert text.index("Alpha") < text.index("Beta")
     assert "Accepted, 24 h      1 / 1" in text
 
