@@ -62,8 +62,8 @@ def find_stuck(now: datetime.datetime | None = None) -> QuerySet[Order]:
 
 def read_spending(since: datetime.datetime) -> dict[int, Decimal]:
     """Return what was ordered from each provider since a moment: the expected cost, by provider id."""
-    sent = Dispatch.objects.filter(state=Dispatch.State.SENT, created_at__gte=since).order_by()
-    return dict(sent.values_list("provider").annotate(spent=Sum("order__expected_cost")))
+    placed = Dispatch.objects.filter(command=Dispatch.Command.ADD, state=Dispatch.State.SENT, created_at__gte=since)
+    return dict(placed.order_by().values_list("provider").annotate(spent=Sum("order__expected_cost")))
 
 
 def read_span(start: datetime.datetime, end: datetime.datetime) -> Day:

@@ -1,5 +1,6 @@
 """The staff pages about how providers do: all of them at a glance, and one with its services."""
 
+import datetime
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from accounts.admin_pages import NOTHING, change_url, link
 from accounts.money import plain
 from catalog import telling
 from catalog.admin_health import name_state, tell_pace, tell_state, tell_time
+from catalog.health import Health
 from catalog.models import Provider, Sync
 from panel import watching
 from panel.watching import Trouble, Watched
@@ -26,6 +28,7 @@ from panel.watching import Trouble, Watched
 STATE_LOOKS = {"on": "success", "off": "", "paused": "warning"}
 # The states of a sync that has found what differs.
 COMPARED = frozenset({Sync.State.WAITING, Sync.State.APPLIED, Sync.State.DISMISSED, Sync.State.UNDONE})
+MINUTE = datetime.timedelta(minutes=1)
 CHART_HEIGHT = 32
 BAR_WIDTH, BAR_STEP = 5, 6
 
@@ -108,20 +111,28 @@ def make_card(watched: Watched) -> Card:
 
 def list_facts(watched: Watched) -> list[tuple[str, str]]:
     """Return what is known of a provider, each with its label."""
-    provider, day = watched.provider, watched.day
-    attempts = day.attempts
+    provider = watched.provider
     return [
         (_("Balance"), tell_balance(provider)),
         (_("Lasts"), watched.runway),
-        (_("Half answer within"), tell_time(day.percentile(50))),
-        (_("95 % answer within"), tell_time(day.percentile(95))),
-        (_("Accepted, 24 h"), f"{day.accepted:,} / {attempts:,}" if attempts else NOTHING),
-        (_("Refused, 24 h"), f"{day.refused_share:.1%}" if attempts else NOTHING),
-        (_("Unclear, 24 h"), f"{day.unclear:,}" if attempts else NOTHING),
-        (_("Not taken, 24 h"), f"{day.unavailable:,}" if attempts else NOTHING),
+        *list_answers(watched.day),
         (_("Last success"), tell_since(provider.last_success_at)),
         (_("Calls per minute"), tell_pace(provider)),
         (_("Last sync"), tell_sync(watched.sync)),
+    ]
+
+
+def list_answers(day: Health) -> list[tuple[str, str]]:
+    """Return how a provider answered in the last day, each figure with its label."""
+    if not day.attempts:
+        return [(_("Sent to it, 24 h"), _("nothing"))]
+    return [
+        (_("Half answer within"), tell_time(day.percentile(50))),
+        (_("95 % answer within"), tell_time(day.percentile(95))),
+        (_("Accepted, 24 h"), f"{day.accepted:,} / {day.attempts:,}"),
+        (_("Refused, 24 h"), f"{day.refused_share:.1%}"),
+        (_("Unclear, 24 h"), f"{day.unclear:,}"),
+        (_("Not taken, 24 h"), f"{day.unavailable:,}"),
     ]
 
 
@@ -143,6 +154,8 @@ def tell_since(moment: Any) -> str:
     if moment is None:
         return NOTHING
     since = localtime() - moment
+    if since < MINUTE:
+        return _("just now")
     return date_format(localtime(moment), "DATETIME_FORMAT") if since.days else _("%s ago") % timesince(moment, depth=1)
 
 

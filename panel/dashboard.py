@@ -35,6 +35,7 @@ PAGES: tuple[tuple[str | Promise, tuple[tuple[str | Promise, str, str, str], ...
         (
             (_("Orders"), "list_alt", "orders_order", "orders.view_order"),
             (_("Needs you"), "front_hand", "orders_dispatch", "orders.view_dispatch"),
+            (_("Webhooks"), "webhook", "orders_webhookendpoint", "orders.view_webhookendpoint"),
         ),
     ),
     (

@@ -25,7 +25,7 @@ WEEK = datetime.timedelta(days=health.PACE_DAYS)
 # The breaker looks again by itself; what it has not mended by then, it will not.
 AWAY_TOO_LONG = datetime.timedelta(hours=1)
 MENDED_BY_STAFF = frozenset({Provider.Pause.KEY, Provider.Pause.REDIRECT})
-MOST_SERVICES = 200
+MOST_SERVICES = 100
 State = Dispatch.State
 
 
@@ -95,8 +95,12 @@ class ServiceAnswers:
 
 
 def watch_all() -> list[Watched]:
-    """Return what is known about every provider, those in use first; as many queries for a hundred as for one."""
-    return _watch(list(Provider.objects.order_by("-enabled", "name")))
+    """Return what is known about every provider: those that need a person first, then those in use.
+
+    As many queries for a hundred as for one.
+    """
+    watched = _watch(list(Provider.objects.order_by("-enabled", "name")))
+    return sorted(watched, key=lambda one: not one.list_troubles())
 
 
 def watch(provider: Provider) -> Watched:

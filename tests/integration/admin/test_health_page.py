@@ -54,7 +54,8 @@ def test_the_page_tells_how_each_provider_did(provider: Provider, staff_client: 
 
 def test_a_provider_without_a_past_shows_dashes_and_no_chart(provider: Provider, staff_client: Client) -> None:
     response = staff_client.get(PAGE)
-    assert "Half answer within –" in told(response)
+    assert "Sent to it, 24 h nothing" in told(response)
+    assert "Half answer within" not in told(response)
     assert b"<rect" not in response.content
     assert "Last sync never" in told(response)
 
@@ -110,6 +111,38 @@ def test_three_days_of_balance_are_reckoned_from_what_was_ordered(
     assert watching.watch(Provider.objects.get()).runway == "7 days"
     Provider.objects.update(balance=order.expected_cost * 2 / 7)
     assert troubles(provider) == ["Low balance"]
+
+
+def test_a_refill_costs_nothing_and_shortens_no_runway(
+    provider: Provider, customer: User, service: Service, fund: Fund, place: Place, books: None
+) -> None:
+    fund(customer, "100")
+    order = place(customer, service)
+    forwarding.forward_all()
+    sent = order.dispatches.get()
+    Dispatch.objects.create(
+        order=order,
+        command="refill",
+        provider=provider,
+        provider_service=sent.provider_service,
+        state="SENT",
+        remote_id="r1",
+        due_at=None,
+    )
+    Provider.objects.update(balance=order.expected_cost)
+    assert watching.watch(Provider.objects.get()).runway == "7 days"
+
+
+def test_who_needs_a_person_comes_first_and_who_is_off_last() -> None:
+    for name, fields in (("Aaa", {"enabled": False}), ("Bbb", {}), ("Ccc", {"balance": 1, "low_balance": 2})):
+        make_provider("http://127.0.0.1:9/api/v2", name=name, **fields)
+    assert [str(one.provider) for one in watching.watch_all()] == ["Ccc", "Bbb", "Aaa"]
+
+
+def test_what_just_happened_is_told_so(provider: Provider) -> None:
+    now = timezone.now()
+    assert admin_watching.tell_since(now) == "just now"
+    assert admin_watching.tell_since(now - datetime.timedelta(minutes=3)) == "3\xa0minutes ago"
 
 
 def test_a_sync_that_waits_is_told_until_somebody_decides(provider: Provider) -> None:
