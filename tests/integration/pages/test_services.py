@@ -1,4 +1,4 @@
-"""The list of services: own rates, search and filters, news of the week, and a first paint that stays small."""
+"""The list of services: own rates, search and filters, and news of the week."""
 
 import datetime
 import re
@@ -8,11 +8,10 @@ import pytest
 from django.http.response import HttpResponseBase
 from django.test import Client
 from django.utils import timezone
-from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
 from catalog import browsing
-from catalog.models import Category, CustomRate, Markup, Provider, ProviderService, Route, Service, ServiceChange
+from catalog.models import Category, CustomRate, Markup, ProviderService, Service, ServiceChange
 from tests.conftest import MakeService
 from tests.integration.pages.reading import read
 
@@ -229,8 +228,25 @@ def test_a_moved_list_rate_is_named_so_where_the_customer_pays_another(
     CustomRate.objects.create(user=customer, service=own, rate=Decimal(3))
     for service in (own, listed):
         change(service, "up", "0.8", "1")
+    at_cost = make_service(rate=Decimal(2))
+    Markup.objects.create(service=at_cost, percent=Decimal(0))
+    change(at_cost, "up", "1.5", "2")
     text = read(customer_client.get("/services/")).text
     assert f"{listed.pk} Website visits instead of $1.00 $0.90 ↑ list was $0.80" in text
+    assert f"{at_cost.pk} Website visits $2.00 ↑ list was $1.50" in text  # then he paid less
+    assert text.count(" was ") == 2
+
+
+def test_a_rate_that_moved_while_it_was_off_sale_shows_what_it_was_before(
+    customer_client: Client, make_service: MakeService
+) -> None:
+    dearer, same, new = [make_service(rate=Decimal(1)) for _ in range(3)]
+    for service, before in ((dearer, "0.8"), (same, "1")):
+        change(service, "disabled", before, "", days=2)
+        change(service, "enabled", "", "1", days=1)
+    change(new, "new", "", "1", days=1)
+    text = read(customer_client.get("/services/")).text
+    assert f"{dearer.pk} Website visits $1.00 ↑ was $0.80" in text
     assert text.count(" was ") == 1
 
 
@@ -242,53 +258,6 @@ def test_a_long_description_is_cut_and_says_where_the_rest_is(
     assert page.text.count("Read it all") == 1
     assert len(page.having(href=f"/orders/new/?service={long.pk}")) == 2
     assert len(page.having(href=f"/orders/new/?service={short.pk}")) == 1
-
-
-def fill(provider: Provider, number: int) -> None:
-    """Put so many services on sale in 240 categories, with names and descriptions as long as they come."""
-    categories = Category.objects.bulk_create(
-        Category(name=f"Platform{n % 12} category of usual length {n}", position=n) for n in range(240)
-    )
-    name, words = "A service with a name of usual length | Max 500K | 50K a day | No drop ⚡", "Start 0–1 hour. Words. "
-    for start in range(0, number, 1000):
-        services = Service.objects.bulk_create(
-            Service(
-                category=categories[n * 240 // number],
-                name=f"{name} {n}",
-                description=words * (n % 60),
-                refill=n % 2 == 0,
-                max=500_000,
-            )
-            for n in range(start, start + 1000)
-        )
-        remote = ProviderService.objects.bulk_create(
-            ProviderService(
-                provider=provider, remote_id=f"many-{one.pk}", name="x", type="Default", rate=one.pk, min=1, max=2
-            )
-            for one in services
-        )
-        Route.objects.bulk_create(Route(service=a, provider_service=b) for a, b in zip(services, remote, strict=True))
-        ServiceChange.objects.bulk_create(
-            ServiceChange(service=one, kind="up", before="0.1", after="1") for one in services
-        )
-
-
-def test_ten_thousand_services_have_a_small_first_paint_and_few_queries(
-    customer_client: Client, provider: Provider, django_assert_num_queries: DjangoAssertNumQueries
-) -> None:
-    fill(provider, 10_000)
-    customer_client.get("/services/?sort=cheap")  # makes the price list once
-    # Session, user, services, terms, stars, moves, categories, balance; where rates decide also the version of the
-    # price list and which services.
-    for address, queries in (
-        ("/services/", 8),
-        ("/services/?q=usual&refill=1&changed=1", 8),
-        ("/services/?sort=cheap&least=1", 10),
-    ):
-        with django_assert_num_queries(queries):
-            answer = customer_client.get(address)
-        assert len(answer.content) < 150_000, address
-        assert read(answer).having(hx_trigger="revealed"), address
 
 
 def test_wild_addresses_are_no_failure_of_ours(customer_client: Client, make_service: MakeService) -> None:

@@ -12,8 +12,8 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
-from catalog import favourites, updates
-from catalog.models import Service, ServiceChange
+from catalog import favourites, publishing, updates
+from catalog.models import Markup, ProviderService, Route, Service, ServiceChange
 from orders.models import Order
 from tests.conftest import Fund, MakeService, Place
 from tests.integration.pages.reading import read
@@ -52,6 +52,55 @@ def test_a_change_is_told_with_what_was_before(
     page = read(customer_client.get("/updates/"))
     assert words.format(f"{service.pk} · Captions") in page.text
     assert bool(page.having(href=f"/orders/new/?service={service.pk}")) is (kind != "disabled")
+
+
+def test_what_no_provider_has_any_more_cannot_be_bought_from_its_last_change(
+    customer_client: Client, make_service: MakeService
+) -> None:
+    gone, back = make_service(), make_service()
+    for service in (gone, back):
+        change(service, "disabled", "1")
+    ProviderService.objects.filter(routes__service=gone).update(vanished_at=timezone.now())
+    page = read(customer_client.get("/updates/"))
+    assert not page.having(href=f"/orders/new/?service={gone.pk}")
+    assert page.having(href=f"/orders/new/?service={back.pk}")
+
+
+def test_a_change_is_told_at_the_list_price_wherever_it_is_told(
+    customer: User, customer_client: Client, stranger: User, client: Client, make_service: MakeService
+) -> None:
+    customer.discount_percent = Decimal(10)
+    customer.save()
+    service = make_service(rate=Decimal("0.5"))
+    publishing.publish()
+    Markup.objects.create(percent=Decimal(100))
+    publishing.publish()
+    assert "before $0.50 → $1.00 per 1000" in read(customer_client.get("/updates/")).text
+    summary = feed(client).findtext(f"{ATOM}entry/{ATOM}summary")
+    assert summary == "$0.50 → $1.00 per 1000"
+    assert updates.read_since(None, 1)[0][2:4] == ("0.5", "1")
+    # The same number is the list price of who has a discount, and the rate of who has none.
+    assert "instead of $1.00 $0.90 ↑ list was $0.50" in read(customer_client.get("/services/")).text
+    client.force_login(stranger, backend="django.contrib.auth.backends.ModelBackend")
+    assert f"{service.pk} Website visits $1.00 ↑ was $0.50" in read(client.get("/services/")).text
+
+
+def test_what_was_never_on_sale_leaves_no_trace(
+    customer_client: Client, client: Client, make_service: MakeService
+) -> None:
+    make_service(name="Seen")
+    publishing.publish()
+    make_service(name="Hidden: off sale", enabled=False)
+    make_service(name="Hidden: unknown", type="Unknown", enabled=False)
+    make_service(name="Hidden: without a cost", rate=Decimal(0))
+    waiting = make_service(name="Hidden: waiting")
+    ProviderService.objects.filter(routes__service=waiting).update(waiting="back")
+    Route.objects.filter(service=make_service(name="Hidden: without a route")).delete()
+    Service.objects.filter(name__startswith="Hidden").update(max=99_999)
+    publishing.publish()
+    for address in ("/updates/", "/updates.atom", "/services/?q=hidden", "/services/?changed=1"):
+        assert b"Hidden" not in customer_client.get(address).content, address
+    assert updates.read_since(None, 500) == []
 
 
 def test_a_package_has_its_price_by_the_piece(customer_client: Client, make_service: MakeService) -> None:
@@ -126,7 +175,7 @@ def test_a_page_of_any_length_costs_as_many_queries(
 ) -> None:
     for _ in range(12):
         change(make_service(), "up", "1", "2")
-    with django_assert_num_queries(6):  # session, user, stars, used, changes, balance
+    with django_assert_num_queries(7):  # session, user, stars, used, changes, terms, balance
         assert len(shown(customer_client)) == 12
 
 
@@ -159,8 +208,20 @@ def test_the_feed_tells_everybody_the_same_changes(client: Client, make_service:
         (f"New: {name}", "$0.90 per 1000"),
     ]
     assert len({entry.findtext(f"{ATOM}id") for entry in entries}) == 3
+    assert all(entry.findtext(f"{ATOM}updated") for entry in entries)
     links = [entry.find(f"{ATOM}link") for entry in entries]
     assert all(link is not None and f"/services/?q={service.pk}#" in link.get("href", "") for link in links)
+
+
+def test_the_feed_has_what_an_atom_feed_must_have(client: Client, make_service: MakeService) -> None:
+    made = change(make_service(), "up", "1", "2")
+    root = feed(client)
+    assert root.findtext(f"{ATOM}author/{ATOM}name") == "Reseller Panel"
+    assert root.findtext(f"{ATOM}title") == "Reseller Panel · Updates"
+    assert root.findtext(f"{ATOM}id") == "http://testserver/updates/"
+    assert root.findtext(f"{ATOM}updated") == made.created_at.isoformat()
+    own = next(link for link in root.findall(f"{ATOM}link") if link.get("rel") == "self")
+    assert own.get("href") == "http://testserver/updates.atom"
 
 
 def test_the_feed_knows_nothing_of_who_asks(
