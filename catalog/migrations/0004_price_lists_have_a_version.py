@@ -66,7 +66,16 @@ TABLES = [
     "accounts_customergroup",
     "accounts_user",
 ]
-FORGET = "".join(f"DROP TRIGGER price_lists_changed ON {table};\n" for table in TABLES)
+# Emptied as a whole, as by a restore or between tests: no row is deleted then, and the list is another one all the same.
+COUNT_EMPTYING = "".join(
+    f"CREATE TRIGGER price_lists_emptied AFTER TRUNCATE ON {table}\n"
+    "    FOR EACH STATEMENT EXECUTE FUNCTION price_lists_changed();\n"
+    for table in TABLES
+)
+FORGET = "".join(
+    f"DROP TRIGGER price_lists_changed ON {table};\nDROP TRIGGER IF EXISTS price_lists_emptied ON {table};\n"
+    for table in TABLES
+)
 
 
 class Migration(migrations.Migration):
@@ -76,7 +85,7 @@ class Migration(migrations.Migration):
     ]
     operations = [
         migrations.RunSQL(
-            COUNT + COUNT_SOME_COLUMNS + COUNT_DIFFERENCES,
+            COUNT + COUNT_SOME_COLUMNS + COUNT_DIFFERENCES + COUNT_EMPTYING,
             FORGET + "DROP FUNCTION price_lists_changed();\nDELETE FROM catalog_pricelistversion;",
         )
     ]
