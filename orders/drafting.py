@@ -148,7 +148,7 @@ def place(user_id: int, values: Mapping[str, str]) -> int:
 
     Raises UserError; nothing is changed then. Opens the transaction itself.
     """
-    key, rate = f"page:{_read_token(values)}", _read_rate(values)
+    key, rate = f"page:{read_token(values)}", _read_rate(values)
     try:
         request = forms.parse_order(placing.find_service(values.get("service", "")), values)
     except UserError:
@@ -157,7 +157,7 @@ def place(user_id: int, values: Mapping[str, str]) -> int:
         if placed is None:
             raise
         return placed
-    if rate is None or not _read_token(values):
+    if rate is None or not read_token(values):
         raise UserError("Incorrect request")
     return placing.place_order(user_id, request, idempotency_key=key, quoted_rate=rate)
 
@@ -204,7 +204,7 @@ def _list_services(category_id: int | None, asked: int | None) -> list[Service]:
 def _draft(user_id: int, offer: Offer | None, values: Mapping[str, str]) -> Draft:
     balance = ledger.read_balance(user_id)
     price, hint = _price(offer, values, balance)
-    return Draft(offer=offer, values=values, token=_keep_token(values), balance=balance, price=price, hint=hint)
+    return Draft(offer=offer, values=values, token=keep_token(values), balance=balance, price=price, hint=hint)
 
 
 def _find_form(offer: Offer | None) -> forms.Form | None:
@@ -235,16 +235,17 @@ def _end_of_runs(request: forms.OrderRequest) -> datetime.datetime:
     return timezone.now() + datetime.timedelta(minutes=minutes)
 
 
-def _read_token(values: Mapping[str, str]) -> str | None:
+def read_token(values: Mapping[str, str]) -> str | None:
+    """Return the token that came with a page, None when it is none."""
     try:
         return str(uuid.UUID(values.get("token", "")))
     except ValueError:
         return None
 
 
-def _keep_token(values: Mapping[str, str]) -> str:
+def keep_token(values: Mapping[str, str]) -> str:
     """Keep the page's token through errors: should the first attempt have been placed after all, the next finds it."""
-    return _read_token(values) or str(uuid.uuid4())
+    return read_token(values) or str(uuid.uuid4())
 
 
 def _read_rate(values: Mapping[str, str]) -> Decimal | None:
