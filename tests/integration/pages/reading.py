@@ -69,3 +69,34 @@ def rows(response: HttpResponseBase) -> list[int]:
 def order_form(client: Client, query: str = "") -> dict[str, str]:
     """Open New order and return the order form's fields as the page gave them."""
     return read(client.get(f"/orders/new/{query}")).forms["order"]
+
+
+class Finder(HTMLParser):
+    """Collects the text of every tag of one sort that has an id."""
+
+    def __init__(self, tag: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tag = tag
+        self.texts: dict[str, str] = {}
+        self._inside = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == self.tag:
+            self._inside = dict(attrs).get("id") or ""
+            if self._inside:
+                self.texts[self._inside] = ""
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == self.tag:
+            self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside:
+            self.texts[self._inside] += data
+
+
+def find_texts(page: str, tag: str) -> dict[str, str]:
+    """Return the text of every such tag of a page that has an id, by the id, as a browser would copy it."""
+    finder = Finder(tag)
+    finder.feed(page)
+    return finder.texts
