@@ -250,14 +250,14 @@ def _make_terms(provider: Provider, row: ProviderService, kind: Service.Type, pr
         own_rate=None,
         custom_rate=None,
         discount_percent=Decimal(0),
-        flat=_is_flat(kind),
+        per=_read_per(kind),
         allow_loss=False,
     )
 
 
 @cache
-def _is_flat(kind: Service.Type) -> bool:
-    return Service(type=kind).is_package
+def _read_per(kind: Service.Type) -> int | None:
+    return Service(type=kind).per
 
 
 def _read_rules(choice: Choice) -> dict[str, Price]:

@@ -34,7 +34,7 @@ def explain(terms: Terms, user: User | None) -> list[Step]:
     """
     listed, own = _explain_list(terms), _explain_customer(terms, user) if user is not None else []
     exact, rate, cost = pricing.rate_exactly(terms), pricing.sell_rate(terms), pricing.cost_rate(terms)
-    how = _("a package, rounded up to 6 places") if terms.flat else _("per 1000, rounded up to 6 places")
+    how = _("for one, rounded up to 6 places") if terms.is_each else _("per 1000, rounded up to 6 places")
     share = str(_("%s %% of it, when the provider is paid")) % f"{(rate - cost) / rate * 100:.1f}"
     return [
         *_explain_cost(terms),
@@ -68,6 +68,8 @@ def tell_scope(markup: Markup) -> str:
 
 
 def _explain_cost(terms: Terms) -> list[Step]:
+    if terms.provider_service_id is None:
+        return [Step(_("Cost"), str(_("what one cost us, as staff wrote down")), price(pricing.cost_rate(terms)))]
     remote = ProviderService.objects.select_related("provider").get(pk=terms.provider_service_id)
     named = {"provider": remote.provider, "service": remote.remote_id, "position": terms.route_position}
     where = str(_("%(provider)s, its service %(service)s, by route %(position)s")) % named

@@ -50,7 +50,7 @@ class Update:
         """What a price is for; empty where limits changed."""
         if self.change.kind == Kind.LIMITS:
             return ""
-        return _("each") if self.change.service.is_package else _("per 1000")
+        return _("each") if self.change.service.is_each else _("per 1000")
 
 
 class Row(NamedTuple):
@@ -141,7 +141,7 @@ def read_moves(service_ids: Collection[int]) -> dict[int, Decimal]:
 
 
 def _newest() -> QuerySet[ServiceChange]:
-    shown = ("kind", "before", "after", "created_at", "service__name", "service__type")
+    shown = ("kind", "before", "after", "created_at", "service__name", "service__type", "service__is_product")
     return ServiceChange.objects.select_related("service").only(*shown).order_by("-pk")
 
 

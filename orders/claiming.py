@@ -135,7 +135,7 @@ def _affordable(dispatch: Dispatch, provider: Provider) -> bool:
 def expected_cost(dispatch: Dispatch, exchange_rate: Decimal) -> Decimal:
     """Return what an order would cost at the rate last read, in the panel's currency, rounded up to 5 places."""
     rate = EXACT.multiply(dispatch.provider_service.rate, exchange_rate)
-    return pricing.total(rate, dispatch.order.quantity, flat=dispatch.order.service.is_package)
+    return pricing.total(rate, dispatch.order.quantity, per=dispatch.order.service.per)
 
 
 def _lease(rows: Sequence[Dispatch], provider: Provider, *, keyed: bool) -> list[Claim]:

@@ -1,5 +1,6 @@
 from catalog.models.health import BalanceReading, ProviderHour, RefusalText
 from catalog.models.pricing import CustomRate, Markup
+from catalog.models.product import Product, StockBatch, StockItem
 from catalog.models.provider import Provider, ProviderService
 from catalog.models.service import Category, Route, Service
 from catalog.models.sync import Favourite, PriceListVersion, Published, ServiceChange, Sync, SyncChange
@@ -11,6 +12,7 @@ __all__ = [
     "Favourite",
     "Markup",
     "PriceListVersion",
+    "Product",
     "Provider",
     "ProviderHour",
     "ProviderService",
@@ -19,6 +21,8 @@ __all__ = [
     "Route",
     "Service",
     "ServiceChange",
+    "StockBatch",
+    "StockItem",
     "Sync",
     "SyncChange",
 ]

@@ -110,9 +110,9 @@ class Provider(models.Model):
 
 
 class ProviderService(models.Model):
-    """One row of a provider's catalogue as last read; rates are in its currency, per 1000 or per package.
+    """One row of a provider's catalogue as last read; rates are in its currency, per 1000, per package or per piece.
 
-    What vanished or waits for a person is not sold and not sent.
+    What vanished or waits for a person is not sold and not sent. Ids of services and of products are separate ones.
     """
 
     class Waiting(models.TextChoices):
@@ -137,11 +137,15 @@ class ProviderService(models.Model):
         _("waits for a person"), max_length=8, choices=Waiting, blank=True, default="", db_default=""
     )
     read_at = models.DateTimeField(_("last read"), db_default=Now())
+    is_product = models.BooleanField(_("product"), default=False, db_default=False)
+    require = models.CharField(_("the buyer must enter"), max_length=200, blank=True, default="", db_default="")
+    in_stock = models.BooleanField(_("in stock"), null=True)
+    inventory = models.BigIntegerField(_("inventory"), null=True)
 
     class Meta:
         verbose_name = _("provider service")
         constraints = [
-            models.UniqueConstraint(fields=["provider", "remote_id"], name="one_row_per_remote_service"),
+            models.UniqueConstraint(fields=["provider", "is_product", "remote_id"], name="one_row_per_remote_service"),
             models.CheckConstraint(condition=Q(rate__gte=0), name="provider_rate_not_negative"),
         ]
 

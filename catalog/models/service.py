@@ -19,7 +19,10 @@ class Category(models.Model):
 
 
 class Service(models.Model):
-    """What a customer can order; its price comes from its first route's cost (catalog/pricing.py)."""
+    """What a customer can order; its price comes from its first route's cost (catalog/pricing.py).
+
+    A product is a service that is sold by the piece, with a row of its own besides (catalog/models/product.py).
+    """
 
     class Type(models.TextChoices):
         DEFAULT = "Default"
@@ -86,6 +89,7 @@ class Service(models.Model):
         help_text=_("The list rate whatever the cost is; empty: cost and markup. Never below cost unless it says so."),
     )
     position = models.PositiveIntegerField(_("position"), default=0)
+    is_product = models.BooleanField(_("product"), default=False, db_default=False, editable=False)
 
     class Meta:
         verbose_name = _("service")
@@ -94,6 +98,10 @@ class Service(models.Model):
             models.CheckConstraint(condition=Q(min__gte=1, max__gte=models.F("min")), name="service_min_within_max"),
             models.CheckConstraint(condition=~Q(type="Unknown", enabled=True), name="unknown_type_never_on_sale"),
             models.CheckConstraint(condition=Q(own_rate=None) | Q(own_rate__gt=0), name="own_rate_above_zero"),
+            models.CheckConstraint(
+                condition=Q(is_product=False) | Q(type="Default", refill=False, dripfeed=False),
+                name="product_is_sold_plainly",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -103,6 +111,16 @@ class Service(models.Model):
     def is_package(self) -> bool:
         """Whether the rate is the price of one whole, not of a thousand (PROTOCOL 2)."""
         return self.type in {self.Type.PACKAGE, self.Type.CUSTOM_COMMENTS_PACKAGE}
+
+    @property
+    def per(self) -> int | None:
+        """How many units the rate is for; None: for the whole order."""
+        return None if self.is_package else 1 if self.is_product else 1000
+
+    @property
+    def is_each(self) -> bool:
+        """Whether the rate is the price of one: of a package or a piece."""
+        return self.per in {None, 1}
 
 
 class Route(models.Model):

@@ -21,6 +21,7 @@ class Sync(models.Model):
         UNDONE = "undone", _("Undone")
 
     provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="syncs")
+    is_product = models.BooleanField(_("products"), default=False, db_default=False)
     state = models.CharField(_("state"), max_length=8, choices=State, default=State.READING)
     rows = models.PositiveIntegerField(_("services listed"), default=0)
     done = models.PositiveIntegerField(_("compared so far"), default=0)
@@ -35,7 +36,9 @@ class Sync(models.Model):
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(
-                fields=["provider"], condition=Q(state="reading"), name="one_reading_per_provider_at_a_time"
+                fields=["provider", "is_product"],
+                condition=Q(state="reading"),
+                name="one_reading_per_provider_at_a_time",
             ),
         ]
 

@@ -1,4 +1,5 @@
 from orders.models.child import ChildOrder
+from orders.models.delivery import DeliveredLine, Delivery, Replacement, Reveal
 from orders.models.dispatch import Dispatch
 from orders.models.order import Order, OrderEvent, PlacedOnce
 from orders.models.trial import TrialOrder
@@ -8,11 +9,15 @@ from orders.models.wish import Cancel, Refill
 __all__ = [
     "Cancel",
     "ChildOrder",
+    "DeliveredLine",
+    "Delivery",
     "Dispatch",
     "Order",
     "OrderEvent",
     "PlacedOnce",
     "Refill",
+    "Replacement",
+    "Reveal",
     "TrialOrder",
     "WebhookDelivery",
     "WebhookEndpoint",

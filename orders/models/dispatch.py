@@ -42,6 +42,7 @@ class Dispatch(models.Model):
     command = models.CharField(_("command"), max_length=12, choices=Command, default=Command.ADD)
     provider = models.ForeignKey(Provider, on_delete=models.PROTECT, related_name="dispatches")
     provider_service = models.ForeignKey(ProviderService, on_delete=models.PROTECT, related_name="+")
+    is_product = models.BooleanField(default=False, db_default=False)  # products have ids of their own there
     route_position = models.PositiveSmallIntegerField(default=1)
     state = models.CharField(_("state"), max_length=8, choices=State, default=State.QUEUED)
     due_at = models.DateTimeField(_("due"), null=True, db_default=Now())
@@ -79,7 +80,7 @@ class Dispatch(models.Model):
                 fields=["order"], condition=Q(command="add") & ~Q(state="REJECTED"), name="one_live_add_per_order"
             ),
             models.UniqueConstraint(
-                fields=["provider", "command", "remote_id"],
+                fields=["provider", "command", "is_product", "remote_id"],
                 # Some servers give a refill the id of its order (PROTOCOL 3.6).
                 condition=Q(command="add") & ~Q(remote_id=""),
                 name="remote_id_bound_once",

@@ -54,6 +54,7 @@ class Order(models.Model):
     exchange_rate = models.DecimalField(_("exchange rate"), max_digits=20, decimal_places=10)
     expected_cost = models.DecimalField(_("expected cost"), max_digits=20, decimal_places=5)
     reported_cost = models.DecimalField(_("reported cost"), max_digits=20, decimal_places=5, null=True)
+    note = models.CharField(_("note"), max_length=300, blank=True, default="", db_default="")  # of a provider or staff
     created_at = models.DateTimeField(_("placed"), db_default=Now())
     ended_at = models.DateTimeField(_("ended"), null=True)
 

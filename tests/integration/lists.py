@@ -22,7 +22,7 @@ def rate(remote_id: int) -> Decimal:
 def prices() -> dict[int, Decimal]:
     """Return the list rates of what can be bought now, by the ids there."""
     terms = {one.provider_service_id: one for one in pricing.load_terms(None).values()}
-    rows = ProviderService.objects.filter(pk__in=terms)
+    rows = ProviderService.objects.filter(pk__in=[row_id for row_id in terms if row_id is not None])
     return {int(row.remote_id): pricing.list_rate(terms[row.pk]) for row in rows}
 
 

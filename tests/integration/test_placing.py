@@ -30,7 +30,7 @@ def test_an_order_is_charged_queued_and_told_in_one_go(
     assert Transfer.objects.get(reference=f"order:{order.pk}:charge").amount == order.charge
     dispatch = order.dispatches.get()
     assert (dispatch.state, dispatch.attempt, dispatch.doubtful) == (Dispatch.State.QUEUED, 0, False)
-    assert order.events.get().data == {"rate": "0.84", "units": 2500, "charge": "2.1", "flat": False}
+    assert order.events.get().data == {"rate": "0.84", "units": 2500, "charge": "2.1", "per": 1000}
 
 
 def test_a_package_costs_its_rate_and_counts_as_one(
@@ -127,6 +127,18 @@ def test_a_key_answers_with_its_order_even_when_the_price_has_moved_since(
     first = place(customer, service, key="k", link="a")
     service.routes.get().provider_service.__class__.objects.update(rate=5)
     assert place(customer, service, key="k", link="a") == first
+
+
+@pytest.mark.parametrize("extra", [{"interval": "30"}, {"runs": "0"}, {"runs": "1", "interval": "5"}, {}])
+def test_a_key_finds_its_order_after_its_service_was_switched_off_whatever_is_said_of_runs(
+    customer: User, make_service: MakeService, fund: Fund, place: Place, extra: dict[str, str]
+) -> None:
+    service = make_service()
+    fund(customer, "10")
+    values = {"link": "a", "quantity": "20", **extra}
+    first = place(customer, service, key="k", **values)
+    assert placing.find_placed(customer.pk, "k", str(service.pk), values) == first.pk
+    assert placing.find_placed(customer.pk, "k", str(service.pk), {**values, "runs": "2", "interval": "5"}) is None
 
 
 def test_a_price_that_moved_since_it_was_shown_is_refused(

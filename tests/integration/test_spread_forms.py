@@ -25,7 +25,7 @@ def test_a_drip_feed_is_paid_for_all_of_its_runs(
     order = place(customer, make_service(rate=Decimal("2.5"), dripfeed=True), **{**RUNS, "runs": " 010 "})
     assert (order.quantity, order.parts, order.parts_done, order.remains) == (1000, 10, 0, 1000)
     assert (order.charge, order.details) == (Decimal("2.5"), {"quantity": "100", "runs": "10", "interval": "30"})
-    placed = {"rate": "2.5", "units": 1000, "charge": "2.5", "flat": False, "parts": 10}
+    placed = {"rate": "2.5", "units": 1000, "charge": "2.5", "per": 1000, "parts": 10}
     assert order.events.get().data == placed
 
 

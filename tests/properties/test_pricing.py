@@ -39,7 +39,7 @@ terms = st.builds(
     own_rate=st.none() | rates,
     custom_rate=st.none() | rates,
     discount_percent=discounts,
-    flat=st.booleans(),
+    per=st.sampled_from([None, 1, 1000]),
     allow_loss=st.booleans(),
 )
 units = st.integers(min_value=1, max_value=10**9)
@@ -97,7 +97,7 @@ def test_what_is_shown_is_what_is_charged(terms: Terms, units: int) -> None:
     shown = Fraction(plain(sell_rate(terms)))
     assert price.rate == price.rate.quantize(RATE_STEP)
     assert price.charge == price.charge.quantize(AMOUNT_STEP)
-    assert Fraction(price.charge) == ceiling(shown if terms.flat else shown * units / 1000, AMOUNT_STEP)
+    assert Fraction(price.charge) == ceiling(shown if terms.per is None else shown * units / terms.per, AMOUNT_STEP)
 
 
 @fixed
@@ -117,7 +117,7 @@ def test_a_larger_discount_never_costs_more(terms: Terms, some: Decimal, others:
 @fixed
 @given(rates, units)
 def test_a_total_is_a_decimal_rounded_up_once(rate: Decimal, units: int) -> None:
-    charged = total(rate, units, flat=False)
+    charged = total(rate, units, per=1000)
     assert isinstance(charged, Decimal)
     assert charged - AMOUNT_STEP < rate * units / 1000 <= charged
 
@@ -201,7 +201,7 @@ def expect(shop: Shop) -> Terms:
     return Terms(
         *(0, 0, 0, 0, shop.rate, shop.exchange_rate, percent, fixed_part, step, shop.own_rate, shop.custom_rate),
         discount_percent=max(shop.discount, shop.of_group or Decimal(0)),
-        flat=shop.type == "Package",
+        per=None if shop.type == "Package" else 1000,
         allow_loss=shop.loss_policy == Service.LossPolicy.ALLOW,
     )
 

@@ -168,13 +168,13 @@ def test_a_price_that_was_lifted_or_is_allowed_below_cost_says_so(
         ("Own rate", "set for this service, whatever the cost and the markups", "$2.50"),
         ("Custom rate", "his own for this service; no discount on top", "$0.50"),
         ("Lifted to the cost", "nothing is sold below it", "$2.00"),
-        ("Charged", "a package, rounded up to 6 places", "$2.00"),
+        ("Charged", "for one, rounded up to 6 places", "$2.00"),
         ("Left for us", "0.0 % of it, when the provider is paid", "$0.00"),
     ]
     Service.objects.update(loss_policy=Service.LossPolicy.ALLOW)
     assert read_steps(staff_client.get(page, for_him))[4:] == [
         ("Below cost", "this service may be sold at a loss", "$0.50"),
-        ("Charged", "a package, rounded up to 6 places", "$0.50"),
+        ("Charged", "for one, rounded up to 6 places", "$0.50"),
         ("Left for us", "-300.0 % of it, when the provider is paid", "−$1.50"),
     ]
 
