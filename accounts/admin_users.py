@@ -62,10 +62,20 @@ class CreditForm(AskForm):
 
 
 class ApiKeyInline(ReadOnlyInline):
-    """A user's keys by how they begin; the digest is never shown."""
+    """A user's keys by how they begin, and what they may do; the digest is never shown."""
 
     model = ApiKey
-    fields = ("prefix", "name", "created_at", "last_used_at", "revoked")
+    fields = (
+        "prefix",
+        "name",
+        "may",
+        "daily_cap",
+        "created_at",
+        "expires_at",
+        "last_used_at",
+        "last_address",
+        "revoked",
+    )
     readonly_fields = fields
     may_revoke = False
 
@@ -74,6 +84,12 @@ class ApiKeyInline(ReadOnlyInline):
         self.may_revoke = request.user.has_perm("accounts.change_apikey")
         keys: QuerySet[ApiKey] = super().get_queryset(request)
         return keys
+
+    @column(_("may"))
+    def may(self, key: ApiKey) -> str:
+        does = _("order") if key.may_order else _("only read")
+        kind = [_("test key")] if key.is_test else []
+        return ", ".join(map(str, [does, *kind, *key.networks]))
 
     @column(_("revoked"))
     def revoked(self, key: ApiKey) -> Any:
@@ -132,10 +148,14 @@ class UserAdmin(BaseUserAdmin, PanelAdmin):  # type: ignore[misc,type-arg]  # un
         return False
 
     def list_buttons(self, request: StaffRequest, row: User) -> list[Button]:
-        if not request.user.has_perm("accounts.add_transfer"):
-            return []
-        url = reverse("admin:accounts_user_credit", args=[row.pk])
-        return [Button(_("Credit or debit"), url, "account_balance_wallet")]
+        buttons = []
+        if request.user.has_perm("accounts.add_transfer"):
+            url = reverse("admin:accounts_user_credit", args=[row.pk])
+            buttons.append(Button(_("Credit or debit"), url, "account_balance_wallet"))
+        if request.user.has_perm("catalog.view_service"):
+            url = f"{reverse('admin:catalog_service_changelist')}?customer={row.pk}"
+            buttons.append(Button(_("Rates of this customer"), url, "sell"))
+        return buttons
 
     def get_urls(self) -> list[URLPattern]:
         revoke = self.admin_site.admin_view(require_POST(self.revoke_key))

@@ -3,14 +3,14 @@
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts import api_keys, statements
-from accounts.forms import KeyForm
+from accounts.forms import KeyForm, NewKeyForm, describe
 from accounts.requests import CustomerRequest, read_id
 
 
@@ -29,7 +29,7 @@ def statement(request: CustomerRequest) -> HttpResponse:
 @login_required
 @require_safe
 def list_keys(request: CustomerRequest) -> HttpResponse:
-    return _show_keys(request, KeyForm())
+    return _show_keys(request, NewKeyForm())
 
 
 @never_cache
@@ -37,11 +37,25 @@ def list_keys(request: CustomerRequest) -> HttpResponse:
 @require_POST
 def create_key(request: CustomerRequest) -> HttpResponse:
     """Make a key and show it in this very answer: it is kept nowhere, so there is nothing to redirect to."""
-    form = KeyForm(request.POST)
+    form = NewKeyForm(request.POST)
     if not form.is_valid():
         return _show_keys(request, form)
-    row, text = api_keys.issue_key(request.user.pk, name=form.cleaned_data["name"])
-    return _show_keys(request, KeyForm(), new_key=text, new_row=row)
+    said = form.cleaned_data
+    _row, text = api_keys.issue_key(request.user.pk, name=said["name"], terms=form.terms(), is_test=said["is_test"])
+    return _show_keys(request, NewKeyForm(), new_key=text)
+
+
+@never_cache
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def change_key(request: CustomerRequest, key_id: int) -> HttpResponse:
+    key = get_object_or_404(request.user.api_keys, pk=key_id, revoked_at=None)
+    form = KeyForm(request.POST or None, initial=describe(key))
+    if not form.is_valid():
+        return render(request, "accounts/apikey_form.html", {"form": form, "key": key})
+    if api_keys.change_key(request.user.pk, key_id, name=form.cleaned_data["name"], terms=form.terms()):
+        messages.success(request, _("Saved: it counts from the next request on."))
+    return redirect("api_keys")
 
 
 @login_required
@@ -52,10 +66,10 @@ def revoke_key(request: CustomerRequest, key_id: int) -> HttpResponse:
     return redirect("api_keys")
 
 
-def _show_keys(request: CustomerRequest, form: KeyForm, **shown: object) -> HttpResponse:
+def _show_keys(request: CustomerRequest, form: NewKeyForm, **shown: object) -> HttpResponse:
     context = {
         "form": form,
-        "keys": request.user.api_keys.filter(revoked_at=None),
+        "rows": api_keys.list_keys(request.user.pk),
         "api_url": request.build_absolute_uri(reverse("api")),
         **shown,
     }

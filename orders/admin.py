@@ -1,5 +1,5 @@
 """Staff pages for orders and what happens between us and providers."""
 
-from orders import admin_dispatches, admin_orders
+from orders import admin_dispatches, admin_orders, admin_webhooks
 
-__all__ = ["admin_dispatches", "admin_orders"]
+__all__ = ["admin_dispatches", "admin_orders", "admin_webhooks"]

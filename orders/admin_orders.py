@@ -21,7 +21,6 @@ from accounts.admin_pages import (
     LINK,
     NOTHING,
     Button,
-    ReadOnlyAdmin,
     ReadOnlyInline,
     StaffRequest,
     amount,
@@ -35,6 +34,7 @@ from accounts.money import plain
 from accounts.requests import read_id
 from catalog.models import Provider
 from orders import admin_ending, attending, reporting
+from orders.admin_losses import LossColumns, LossFilter
 from orders.models import Dispatch, Order, OrderEvent
 
 STATUS_LOOKS = {
@@ -119,7 +119,7 @@ class ProviderFilter(admin.SimpleListFilter):
 
 
 @admin.register(Order)
-class OrderAdmin(ReadOnlyAdmin):
+class OrderAdmin(LossColumns):
     """Orders, newest first; status and money change by what providers report, never by hand."""
 
     list_display = (
@@ -138,7 +138,7 @@ class OrderAdmin(ReadOnlyAdmin):
         "profit",
     )
     list_display_links = ("ids",)
-    list_filter = ("status", AttentionFilter, ProviderFilter, ("created_at", admin.DateFieldListFilter))
+    list_filter = ("status", AttentionFilter, ProviderFilter, LossFilter, ("created_at", admin.DateFieldListFilter))
     list_select_related = ("user", "service")
     list_fullwidth = True
     search_fields = ("id",)

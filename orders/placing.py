@@ -10,21 +10,25 @@ import json
 import uuid
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 from django.db import connection, transaction
 from django.utils import timezone
 
-from accounts import ledger
+from accounts import api_keys, ledger
+from accounts.api_keys import UsedKey
 from accounts.errors import UserError
 from accounts.money import plain
+from accounts.requests import read_id
 from catalog import pricing
 from catalog.models import Service
-from orders.forms import OrderRequest, parse_order
+from orders.forms import NOT_SPREAD, OrderRequest, parse_order
 from orders.models import PlacedOnce
-from orders.reading import MOST_UNITS
+from orders.reading import MOST_UNITS, present
 
 KEY_KEPT = datetime.timedelta(days=7)
 LONGEST_KEY = 128
+USED_KEY = "Idempotency key was used for another request"
 
 CLAIM_KEY = """
 INSERT INTO orders_placedonce (user_id, key, digest, order_id)
@@ -65,14 +69,15 @@ def place_order(
     *,
     idempotency_key: str = "",
     quoted_rate: Decimal | None = None,
+    api_key: UsedKey | None = None,
 ) -> int:
     """Charge a customer and queue the order; return its id, the earlier one when the key has placed it before.
 
-    Raises UserError: not on sale now, the price moved away from `quoted_rate`, not enough funds, or the key was used
-    for another request. Nothing is left behind then. Opens the transaction itself.
+    Raises UserError: not on sale now, the price moved away from `quoted_rate`, not enough funds, beyond the cap of the
+    API key, or the idempotency key was used for another request. Nothing is left behind then. Opens the transaction
+    itself.
     """
-    if len(idempotency_key) > LONGEST_KEY:
-        raise UserError("Incorrect idempotency key", field="idempotency_key")
+    check_key(idempotency_key)
     with transaction.atomic(durable=True):
         order_id = None
         if idempotency_key:
@@ -80,13 +85,31 @@ def place_order(
             order_id = _claim_key(user_id, idempotency_key, digest)
             if order_id is None:
                 return _placed_before(user_id, idempotency_key, digest)
-        terms = pricing.load_terms(user_id, [request.service.pk]).get(request.service.pk)
-        if terms is None:
-            raise UserError("Service is not available", field="service")
+        terms = load_terms(user_id, request)
         price = pricing.quote(terms, request.units)
         if quoted_rate is not None and quoted_rate != price.rate:
             raise PriceMovedError(quoted_rate, price.rate)
-        return _insert(user_id, request, terms, price, order_id)
+        said = _tell(request, terms, price) | (_tell_key(api_key, idempotency_key) if api_key else {})
+        placed = _insert(_values(user_id, request, terms, price) | {"id": order_id, "event": json.dumps(said)})
+        if api_key:
+            api_keys.spend(api_key, price.charge)
+        # The account's row lock comes last and is held only until the commit.
+        ledger.charge(user_id, price.charge, reference=f"order:{placed}:charge")
+        return placed
+
+
+def check_key(idempotency_key: str) -> None:
+    """Raise UserError for an idempotency key that is too long to be kept."""
+    if len(idempotency_key) > LONGEST_KEY:
+        raise UserError("Incorrect idempotency key", field="idempotency_key")
+
+
+def load_terms(user_id: int, request: OrderRequest) -> pricing.Terms:
+    """Read what decides the price of a request now; raise UserError when it cannot be sold."""
+    terms = pricing.load_terms(user_id, [request.service.pk]).get(request.service.pk)
+    if terms is None:
+        raise UserError("Service is not available", field="service")
+    return terms
 
 
 class PriceMovedError(UserError):
@@ -98,14 +121,19 @@ class PriceMovedError(UserError):
         self.new = new
 
 
-def _insert(
-    user_id: int, request: OrderRequest, terms: pricing.Terms, price: pricing.Quote, order_id: int | None
-) -> int:
-    said = {"rate": plain(price.rate), "units": request.units, "charge": plain(price.charge), "flat": terms.flat}
-    if request.is_spread:
-        said["parts"] = request.parts
-    values = {
-        "id": order_id,
+def _tell(request: OrderRequest, terms: pricing.Terms, price: pricing.Quote) -> dict[str, object]:
+    """Return what the event of placing keeps."""
+    said = {"rate": plain(price.rate), "units": request.units, "charge": plain(price.charge), "per": terms.per}
+    return said | ({"parts": request.parts} if request.is_spread else {})
+
+
+def _tell_key(key: UsedKey, idempotency_key: str) -> dict[str, object]:
+    said: dict[str, object] = {"api_key": key.id, "api_key_prefix": key.prefix}
+    return said | ({"idempotency_key": idempotency_key} if idempotency_key else {})
+
+
+def _values(user_id: int, request: OrderRequest, terms: pricing.Terms, price: pricing.Quote) -> dict[str, Any]:
+    return {
         "user": user_id,
         "service": request.service.pk,
         "link": request.link,
@@ -118,17 +146,17 @@ def _insert(
         "provider_rate": terms.provider_rate,
         "exchange_rate": terms.exchange_rate,
         "cost": price.cost,
-        "event": json.dumps(said),
         "provider": terms.provider_id,
         "provider_service": terms.provider_service_id,
         "position": terms.route_position,
         "key": uuid.uuid4(),
     }
+
+
+def _insert(values: dict[str, Any]) -> int:
     with connection.cursor() as cursor:
         cursor.execute(PLACE, values)
         placed: int = cursor.fetchone()[0]
-    # The account's row lock comes last and is held only until the commit.
-    ledger.charge(user_id, price.charge, reference=f"order:{placed}:charge")
     return placed
 
 
@@ -142,7 +170,7 @@ def _claim_key(user_id: int, key: str, digest: str) -> int | None:
 def _placed_before(user_id: int, key: str, digest: str) -> int:
     before = PlacedOnce.objects.get(user_id=user_id, key=key)
     if before.digest != digest:
-        raise UserError("Idempotency key was used for another request", field="idempotency_key")
+        raise UserError(USED_KEY, field="idempotency_key")
     return before.order_id
 
 
@@ -154,15 +182,20 @@ def find_placed(user_id: int, key: str, service_text: str, values: Mapping[str, 
     request another one.
     """
     before = PlacedOnce.objects.filter(user_id=user_id, key=key).select_related("order__service").first()
-    if before is None or service_text != str(before.order.service_id):
+    if before is None or read_id(service_text) != before.order.service_id:
         return None
-    service = before.order.service
-    service.min, service.max, service.dripfeed = 1, MOST_UNITS, before.order.is_spread
+    return before.order_id if is_repeated(before.order.service, values, before.digest) else None
+
+
+def is_repeated(service: Service, values: Mapping[str, str], digest: str) -> bool:
+    """Tell whether parameters make the request with this digest, whatever the service takes by now."""
+    service.min, service.max = 1, MOST_UNITS
+    service.dripfeed = present(values, "runs") not in NOT_SPREAD
     try:
         request = parse_order(service, values, today=datetime.date.min)
     except UserError:
-        return None
-    return before.order_id if request_digest("add", request) == before.digest else None
+        return False
+    return request_digest("add", request) == digest
 
 
 def find_service(text: str) -> Service:

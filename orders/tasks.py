@@ -3,7 +3,8 @@
 from celery import shared_task
 from celery.signals import worker_shutting_down
 
-from orders import auditing, claiming, doubting, forwarding, placing, refills, resolving, syncing
+from orders import auditing, claiming, doubting, forwarding, placing, refills, resolving, syncing, trying
+from orders.webhooks import sending
 
 
 @shared_task(time_limit=60)
@@ -49,8 +50,23 @@ def expire_refills() -> None:
 
 
 @shared_task
+def deliver_webhooks() -> None:
+    sending.deliver_due()
+
+
+@shared_task
+def prune_webhooks() -> None:
+    sending.prune_deliveries()
+
+
+@shared_task
 def prune_placed_once() -> None:
     placing.prune_placed_once()
+
+
+@shared_task
+def prune_trials() -> None:
+    trying.prune_trials()
 
 
 @shared_task

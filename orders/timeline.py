@@ -87,7 +87,9 @@ def explain(order: Order) -> str:
 
 def _tell(order: Order, event: OrderEvent, returned: OrderEvent | None) -> Step:
     if event.kind == Kind.PLACED:
-        return Step(event.created_at, _("Placed and paid"), sum=_price_sum(event.data), detail=_tell_parts(order))
+        return Step(
+            event.created_at, _("Placed and paid"), sum=_price_sum(event.data), detail=_tell_placing(order, event)
+        )
     if event.kind == Kind.ACCEPTED:
         return Step(event.created_at, _("Accepted for delivery"), tone=Status.PROCESSING)
     status = str(event.data.get("to", ""))
@@ -102,6 +104,17 @@ def _tell(order: Order, event: OrderEvent, returned: OrderEvent | None) -> Step:
         sum=_return_sum(order, returned) if returned else "",
         detail=_detail(order, status, returned),
     )
+
+
+def _tell_placing(order: Order, event: OrderEvent) -> str:
+    """Say what belongs to placing alone: over how much an order is spread, and with which API key it came."""
+    words = {"prefix": event.data.get("api_key_prefix"), "key": event.data.get("idempotency_key")}
+    came = ""
+    if words["prefix"]:
+        came = (
+            _("With API key %(prefix)s…, idempotency key %(key)s.") if words["key"] else _("With API key %(prefix)s….")
+        )
+    return " · ".join(filter(None, [_tell_parts(order), came % words]))
 
 
 def _tell_parts(order: Order) -> str:
@@ -167,8 +180,10 @@ def _tell_return(order: Order, event: OrderEvent) -> Step:
 
 def _price_sum(said: dict[str, object]) -> str:
     rate, charge = Decimal(str(said["rate"])), Decimal(str(said["charge"]))
-    if said.get("flat"):
+    if said["per"] is None:
         return _("Package price %(charge)s") % {"charge": money(charge)}
+    if said["per"] == 1:
+        return f"{short(rate)} × {count(int(str(said['units'])))} = {money(charge)}"
     return f"{short(rate)} × {count(int(str(said['units'])))} ÷ 1000 = {money(charge)}"
 
 

@@ -1,4 +1,4 @@
-"""New order, the list of orders, and one order's page; each page and its fragments are one view."""
+"""New order, mass order, the list of orders, and one order's page; each page and its fragments are one view."""
 
 from urllib.parse import urlencode
 
@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts.errors import UserError
 from accounts.requests import CustomerRequest, read_id, read_search, read_values
 from catalog import favourites
-from orders import browsing, drafting, prompting, timeline, wishing
+from orders import browsing, drafting, massing, prompting, timeline, wishing
 from orders.drafting import Draft
 from orders.models import Order
 
@@ -50,6 +50,25 @@ def _show_draft(request: CustomerRequest, draft: Draft, *, status: int = 200) ->
         return HttpResponse(render_to_string("orders/_order_draft.html", context, request), headers=headers)
     context["placed"] = drafting.read_placed(request.user.pk, request.GET.get("placed"))
     return render(request, "orders/order_form.html", context, status=status)
+
+
+@never_cache
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def mass_order(request: CustomerRequest) -> HttpResponse:
+    """Show the box, its lines with their prices, or (`place`) place them and tell of each what became of it."""
+    if request.method != "POST":
+        page = massing.begin(request.user.pk)
+    else:
+        act = massing.place if "place" in request.POST else massing.check
+        page = act(request.user.pk, read_values(request.POST))
+    context = {
+        "page": page,
+        "balance": page.balance,
+        "most": massing.MOST_LINES,
+        "is_placed": "place" in request.POST and not page.error,
+    }
+    return render(request, "orders/mass_order.html", context, status=422 if page.error else 200)
 
 
 @never_cache

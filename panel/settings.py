@@ -6,6 +6,7 @@ and a missing or published secret stops the start. `.env.example` says what each
 """
 
 import sys
+from ipaddress import ip_network
 from pathlib import Path
 
 import environ
@@ -67,6 +68,15 @@ FORWARD_RUN_SECONDS = env.float("FORWARD_RUN_SECONDS", default=15.0)
 FORWARD_THREADS = env.int("FORWARD_THREADS", default=16)
 BREAKER_PAUSE_SECONDS = env.float("BREAKER_PAUSE_SECONDS", default=15.0)
 BALANCE_EVERY_SECONDS = env.float("BALANCE_EVERY_SECONDS", default=900.0)
+
+# Networks that webhooks may reach although they are not public, and without TLS.
+WEBHOOK_NETWORKS = [ip_network(network.strip()) for network in env.list("WEBHOOK_NETWORKS", default=[])]
+
+# How many calls of `/api/v2` a second one key and one address may make, and how many at once after a pause; 0: no limit
+API_KEY_CALLS_PER_SECOND = env.float("API_KEY_CALLS_PER_SECOND", default=50.0)
+API_KEY_BURST = env.int("API_KEY_BURST", default=200)
+API_ADDRESS_CALLS_PER_SECOND = env.float("API_ADDRESS_CALLS_PER_SECOND", default=100.0)
+API_ADDRESS_BURST = env.int("API_ADDRESS_BURST", default=500)
 
 INSTALLED_APPS = [
     "unfold",

@@ -3,6 +3,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from panel import admin_watching, views
+from panel.api import documentation, openapi
 from panel.api.views import ApiView
 
 # Staff sign in where customers do, with the same limits on guessing.
@@ -15,6 +16,8 @@ urlpatterns = [
     path("", include("accounts.urls")),
     path("api/v2", ApiView.as_view(), name="api"),
     path("api/v2/", ApiView.as_view()),
+    path("api/v2/openapi.json", openapi.serve, name="openapi"),
+    path("api/docs/", documentation.show, name="api_docs"),
     path("admin/health/", admin.site.admin_view(admin_watching.show_all), name="provider_health"),
     path("admin/health/<int:pk>/", admin.site.admin_view(admin_watching.show_one), name="provider_health_services"),
     path("admin/", admin.site.urls),

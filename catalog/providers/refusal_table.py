@@ -55,6 +55,9 @@ ROWS: tuple[Row, ...] = (
         "neworder.error.account_banned",
     ),
     _row(("ip_not_allowed", "operator", ANY), "IP not allowed"),
+    # These two are our own words, as another panel of this software says them.
+    _row(("key_read_only", "operator", COMMANDS), "This API key may only read"),
+    _row(("key_cap", "operator", ADDS), "Daily limit of this API key exceeded"),
     _row(
         ("bad_request", "final", ANY),
         "Incorrect request",

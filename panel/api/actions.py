@@ -2,44 +2,44 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-
-from django.db import connection
+from functools import cached_property
 
 from accounts.errors import UserError
 from accounts.requests import read_id
 from catalog import listing
-from orders import cancels, forms, placing, refills
+from orders import forms, placing
 from orders.reading import present
-from panel.api import shapes
+from panel.api import shapes, worlds
 from panel.api.auth import Caller
 from panel.api.params import INCORRECT_REQUEST, UNREADABLE
-from panel.api.shapes import OrderRow
 from panel.api.updates import list_updates
+from panel.api.worlds import World
 
 ID_LIMIT = 100
 INCORRECT_ORDER = {"error": "Incorrect order ID"}
-UNKNOWN_REFILL = {"error": "Refill not found"}
 BEYOND_LIMIT = {"error": f"Limit of {ID_LIMIT} IDs exceeded"}
 
-ORDERS = """
-SELECT id, charge, refunded, start_count, status, remains, quantity
-FROM orders_order WHERE user_id = %s AND id = ANY(%s::bigint[])
-"""
 
-REFILLS = """
-SELECT refill.id, refill.status
-FROM orders_refill refill JOIN orders_order o ON o.id = refill.order_id
-WHERE o.user_id = %s AND refill.id = ANY(%s::bigint[])
-"""
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Call:
     """One call of an action: who calls, with which parameters, and the header that makes asking twice harmless."""
 
     caller: Caller
     values: Mapping[str, str]
     idempotency_header: str = ""
+
+    @cached_property
+    def world(self) -> World:
+        """Where the call's orders are."""
+        return worlds.enter(self.caller)
+
+
+def carry_out(call: Call) -> object:
+    """Carry out the action that a call names; raise UserError when it names none, or one that its key may not use."""
+    action = find_action(call.values)
+    if action in ORDERING and not call.caller.key.may_order:
+        raise UserError("This API key may only read", field="key")
+    return action(call)
 
 
 def find_action(values: Mapping[str, str]) -> Callable[[Call], object]:
@@ -60,9 +60,9 @@ def add(call: Call) -> dict[str, int]:
     key, service = idempotency_key(call), present(call.values, "service")
     try:
         request = forms.parse_order(placing.find_service(service), call.values)
-        return {"order": placing.place_order(call.caller.user_id, request, idempotency_key=key)}
+        return {"order": call.world.place(request, key)}
     except UserError:
-        placed = placing.find_placed(call.caller.user_id, key, service, call.values) if key else None
+        placed = call.world.find_placed(key, service, call.values) if key else None
         if placed is None:
             raise
         return {"order": placed}
@@ -72,11 +72,11 @@ def status(call: Call) -> object:
     """Tell how one order or many stand: a comma list in the singular `order` asks for many as well. One query."""
     one, many = present(call.values, "order"), present(call.values, "orders")
     if not many and "," not in one:
-        return _statuses(call.caller, [one])[one]
+        return _statuses(call.world, [one])[one]
     texts = _split(many or one)
     if not texts:
         raise UserError("Incorrect order ID", field="orders")
-    return _statuses(call.caller, texts)
+    return _statuses(call.world, texts)
 
 
 def orders(call: Call) -> object:
@@ -93,23 +93,24 @@ def refill(call: Call) -> object:
     """
     one, many = present(call.values, "order"), present(call.values, "orders")
     if not many and "," not in one:
-        return shapes.refill(_request_refill(call.caller, one))
+        return shapes.refill(call.world.refill(_order_id(one)))
     texts = _split(many or one)
     if not texts:
         raise UserError("Incorrect order ID", field="orders")
-    return shapes.items("order", "refill", _each(texts, lambda text: _request_refill(call.caller, text)))
+    answers = _each(texts, lambda text: call.world.refill(_order_id(text)))
+    return shapes.refills(call.caller.key.style, answers)
 
 
 def refill_status(call: Call) -> object:
     """Tell how one refill or many stand: a comma list in the singular `refill` asks for many as well. One query."""
     one, many = present(call.values, "refill"), present(call.values, "refills")
     if not many and "," not in one:
-        answer = _refill_statuses(call.caller, [one])[one]
+        answer = _refill_statuses(call, [one])[one]
         return answer if isinstance(answer, dict) else {"status": answer}
     texts = _split(many or one)
     if not texts:
-        raise UserError("Refill not found", field="refills")
-    return shapes.items("refill", "status", _refill_statuses(call.caller, texts))
+        raise UserError(shapes.unknown_refill(call.caller.key.style), field="refills")
+    return shapes.items("refill", "status", _refill_statuses(call, texts))
 
 
 def cancel(call: Call) -> object:
@@ -117,12 +118,12 @@ def cancel(call: Call) -> object:
     texts = _split(present(call.values, "orders") or present(call.values, "order"))
     if not texts:
         raise UserError("Incorrect order ID", field="orders")
-    return shapes.items("order", "cancel", _each(texts, lambda text: _request_cancel(call.caller, text)))
+    return shapes.items("order", "cancel", _each(texts, lambda text: _cancel(call.world, text)))
 
 
 def balance(call: Call) -> dict[str, str]:
     """Tell what the caller may spend, as read with his key."""
-    return shapes.balance(call.caller.balance)
+    return shapes.balance(call.world.balance)
 
 
 def updates(call: Call) -> list[dict[str, object]]:
@@ -146,6 +147,8 @@ ACTIONS: dict[str, Callable[[Call], object]] = {
     "balance": balance,
     "updates": updates,
 }
+# What a key that may only read may not do.
+ORDERING = frozenset({add, refill, cancel})
 
 
 def idempotency_key(call: Call) -> str:
@@ -160,32 +163,29 @@ def idempotency_key(call: Call) -> str:
     return key
 
 
-def _statuses(caller: Caller, texts: Sequence[str]) -> dict[str, object]:
+def _statuses(world: World, texts: Sequence[str]) -> dict[str, object]:
     """Look orders up by ids as they were sent; an id that is wrong, foreign or beyond the limit gets its own error."""
-    numbers = {text: number for text in texts[:ID_LIMIT] if (number := read_id(text)) is not None}
-    with connection.cursor() as cursor:
-        cursor.execute(ORDERS, [caller.user_id, list(numbers.values())])
-        found = {row[0]: shapes.status(OrderRow(*row)) for row in cursor.fetchall()}
+    numbers = _numbers(texts)
+    found = {row.id: shapes.status(row) for row in world.read_orders(list(numbers.values()))}
     known = {text: found.get(numbers.get(text, 0), INCORRECT_ORDER) for text in texts[:ID_LIMIT]}
     return {**known, **dict.fromkeys(texts[ID_LIMIT:], BEYOND_LIMIT)}
 
 
-def _refill_statuses(caller: Caller, texts: Sequence[str]) -> dict[str, object]:
+def _refill_statuses(call: Call, texts: Sequence[str]) -> dict[str, object]:
     """Look refills up by ids as they were sent, as `_statuses` does orders."""
-    numbers = {text: number for text in texts[:ID_LIMIT] if (number := read_id(text)) is not None}
-    with connection.cursor() as cursor:
-        cursor.execute(REFILLS, [caller.user_id, list(numbers.values())])
-        found = {number: shapes.refill_status(status) for number, status in cursor.fetchall()}
-    known = {text: found.get(numbers.get(text, 0), UNKNOWN_REFILL) for text in texts[:ID_LIMIT]}
+    numbers, unknown = _numbers(texts), {"error": shapes.unknown_refill(call.caller.key.style)}
+    read = call.world.read_refills(list(numbers.values()))
+    found = {number: shapes.refill_status(status) for number, status in read.items()}
+    known = {text: found.get(numbers.get(text, 0), unknown) for text in texts[:ID_LIMIT]}
     return {**known, **dict.fromkeys(texts[ID_LIMIT:], BEYOND_LIMIT)}
 
 
-def _request_refill(caller: Caller, text: str) -> int:
-    return refills.request_refill(caller.user_id, _order_id(text)).pk
+def _numbers(texts: Sequence[str]) -> dict[str, int]:
+    return {text: number for text in texts[:ID_LIMIT] if (number := read_id(text)) is not None}
 
 
-def _request_cancel(caller: Caller, text: str) -> int:
-    cancels.request_cancel(caller.user_id, _order_id(text))
+def _cancel(world: World, text: str) -> int:
+    world.cancel(_order_id(text))
     return 1
 
 

@@ -11,6 +11,7 @@ from rest_framework.exceptions import MethodNotAllowed
 
 from accounts.errors import UserError
 from panel.api import shapes
+from panel.api.throttles import TooManyError
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +24,10 @@ def answer(error: Exception) -> HttpResponse:
     """Return the answer for an exception; our own failures are logged with their traceback, without parameters."""
     if isinstance(error, UserError):
         return shapes.render({"error": error.text})
+    if isinstance(error, TooManyError):
+        busy = shapes.render({"error": "Too many requests"}, status=429)
+        busy["Retry-After"] = str(error.retry_after)
+        return busy
     if isinstance(error, MethodNotAllowed):
         return shapes.render({"error": "Method Not Allowed"}, status=405)
     if isinstance(error, AwayError):

@@ -1,7 +1,8 @@
 """Our objects as the wire writes them, in the shapes of 003_31070e689288a311.txt (PROTOCOL 3.11 and 12).
 
 Amounts are text with 5 places, rates and counts text without an exponent, ids of services and orders numbers; nothing
-is ever null, and no success has a key named `error`.
+is ever null, and no success has a key named `error`. Where those documents disagree a key's style decides, and that is
+in two rows alone: many refills, and a refill that nobody knows.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import orjson
 from django.conf import settings
 from django.http import HttpResponse
 
+from accounts.models import ApiKey
 from accounts.requests import read_id
 from orders.models import Refill
 
@@ -57,6 +59,22 @@ def status(row: OrderRow) -> dict[str, str]:
 def refill(refill_id: int) -> dict[str, str]:
     """Describe a refill that was asked for: its id, as text where there is one only."""
     return {"refill": str(refill_id)}
+
+
+def refills(style: str, answers: Mapping[str, object]) -> object:
+    """Describe refills of several orders: a list, or as 000_fa79b687568cfb1d.txt has it the first that was accepted.
+
+    Where none was accepted that is the first error.
+    """
+    if style != ApiKey.Style.FIRST:
+        return items("order", "refill", answers)
+    accepted = next((answer for answer in answers.values() if isinstance(answer, int)), None)
+    return next(iter(answers.values())) if accepted is None else refill(accepted)
+
+
+def unknown_refill(style: str) -> str:
+    """Return the error for a refill that is nobody's, or not the caller's."""
+    return "Incorrect refill ID" if style == ApiKey.Style.FIRST else "Refill not found"
 
 
 def refill_status(status: str) -> str:

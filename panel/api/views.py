@@ -5,7 +5,8 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from panel.api import actions, auth, errors, params, shapes
+from accounts.errors import UserError
+from panel.api import actions, auth, errors, params, shapes, throttles
 
 
 class ApiView(APIView):
@@ -15,15 +16,29 @@ class ApiView(APIView):
     renderer_classes = [JSONRenderer]
 
     def initial(self, request: Request, *_args: object, **_kwargs: object) -> None:
-        """Check the limits that come before the key; nothing is negotiated, and the key is in the parameters."""
-        self.check_throttles(request)
+        """Check nothing yet: nothing is negotiated, and the key is in the parameters."""
 
     def post(self, request: Request) -> HttpResponse:
         """Carry out one action."""
-        values = params.read_params(request)
-        caller = auth.find_caller(values, request.headers)
-        action = actions.find_action(values)
-        return shapes.render(action(actions.Call(caller, values, request.headers.get("Idempotency-Key", ""))))
+        address = auth.read_address(request.META)
+        try:
+            values = params.read_params(request)
+        except UserError:
+            throttles.take_turn("", address)
+            raise
+        finally:
+            # A key may stand there, and whoever logs a request prints its address with it.
+            request.META["QUERY_STRING"] = ""
+        digest = auth.take_digest(values, request.headers)
+        throttles.take_turn(digest, address)
+        try:
+            caller = auth.find_caller(digest, address)
+        except auth.BadKeyError:
+            throttles.count_wrong_key(address)
+            raise
+        return shapes.render(
+            actions.carry_out(actions.Call(caller, values, request.headers.get("Idempotency-Key", "")))
+        )
 
     get = post
 

@@ -7,6 +7,7 @@ import pytest
 from django.test import Client
 
 from accounts import api_keys, ledger
+from accounts.api_keys import KeyTerms
 from accounts.models import ApiKey, Transfer, User
 from tests.conftest import Fund
 from tests.integration.admin.conftest import allow
@@ -95,9 +96,11 @@ def test_crediting_needs_the_right_to_book(customer: User, helper: User, helper_
 def test_keys_are_shown_by_their_beginning_and_can_be_revoked(
     customer: User, staff_client: Client, helper: User, helper_client: Client
 ) -> None:
-    row, key = api_keys.issue_key(customer.pk, name="shop")
+    terms = KeyTerms(may_order=False, networks=("203.0.113.7",))
+    row, key = api_keys.issue_key(customer.pk, name="shop", terms=terms, is_test=True)
     text = told(staff_client.get(f"{LIST}{customer.pk}/change/"))
     assert key[:8] in text
+    assert "only read, test key, 203.0.113.7" in text
     assert key not in text
     assert row.digest not in text
     address = f"{LIST}{customer.pk}/keys/{row.pk}/revoke/"

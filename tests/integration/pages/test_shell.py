@@ -13,6 +13,7 @@ from tests.integration.pages.reading import Reader, read
 
 PRIVATE = [
     "/orders/new/",
+    "/orders/mass/",
     "/orders/",
     "/orders/1/",
     "/services/",
