@@ -44,6 +44,8 @@ class Question(Generic[T]):
     names: tuple[str, ...] = ID_NAMES
     command: bool = False
     many_action: str = ""
+    # What it says of one id may be long.
+    long: bool = False
 
     def ask(self, ids: list[str]) -> tuple[str, dict[str, str]]:
         """Return the action to send and its parameters."""

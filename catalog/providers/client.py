@@ -5,6 +5,7 @@ client.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -35,6 +36,8 @@ from catalog.providers.transport import Transport
 __all__ = ["Client", "Connection"]
 
 MEGABYTE = 1024 * 1024
+# Their answers hold what somebody bought.
+BRING_GOODS = frozenset({"add_product_order", "product_order_status", "result_product"})
 T = TypeVar("T")
 
 
@@ -45,6 +48,7 @@ class Client:
         self.connection = connection
         self._transport = Transport()
         self._redact = redactor(connection.key)
+        self._redact_goods = redactor(connection.key, goods=True)
 
     def __enter__(self) -> Self:
         return self
@@ -73,7 +77,8 @@ class Client:
 
     def result_product(self, order_id: str) -> ProductResult | ItemError:
         """Read the delivered lines of a product order: secrets."""
-        answer = self._send("result_product", {"order": order_id}, times=0.5)
+        cap = self.connection.dialect.max_body_mb * MEGABYTE
+        answer = self._send("result_product", {"order": order_id}, times=0.5, cap=cap)
         if answer.error is not None and answer.refusal is not None and answer.refusal.condition in ABOUT_ONE_ID:
             return answer.item_error(answer.error)
         return self._readable(answer, order_replies.result)
@@ -121,7 +126,7 @@ class Client:
 
     def product_order_status(self, order_ids: Sequence[str]) -> dict[str, ProductReport | ItemError]:
         """Read the news about product orders; as `status`."""
-        return self._ask(order_ids, Question("product_order_status", order_replies.product_item))
+        return self._ask(order_ids, Question("product_order_status", order_replies.product_item, long=True))
 
     def refill(self, order_ids: Sequence[str]) -> dict[str, RefillAccepted | ItemError]:
         """Ask for refills; harmless twice. Of an id that is left out nobody knows whether it was asked for."""
@@ -190,7 +195,8 @@ class Client:
     def _ask_some(self, ids: list[str], question: Question[T]) -> dict[str, T | ItemError]:
         action, params = question.ask(ids)
         # A command's kinds of refusal go by the action it means, whatever the provider calls a batch of it.
-        answer = self._send(action, params, command=question.command, times=0.5, meaning=question.action)
+        cap = self.connection.dialect.max_body_mb * MEGABYTE if question.long else MEGABYTE
+        answer = self._send(action, params, command=question.command, times=0.5, cap=cap, meaning=question.action)
         try:
             return read_news(answer, ids, question)
         except OneForMany:
@@ -212,4 +218,9 @@ class Client:
         exchange = self._transport.command if command else self._transport.read
         seconds = connection.read_timeout * (1 if command else times)
         reply = exchange(request, connect=connection.connect_timeout, read=seconds, cap=cap)
-        return read_answer(reply, meaning or action, self._redact, connection.refusals)
+        if action not in BRING_GOODS:
+            return read_answer(reply, meaning or action, self._redact, connection.refusals)
+        answer = read_answer(reply, action, self._redact_goods, connection.refusals)
+        # A bare text that is no known refusal may be goods: it must not become the text of an error.
+        bare = answer.refusal is None and isinstance(answer.value, str)
+        return replace(answer, error=None) if bare else answer

@@ -3,11 +3,16 @@
 Functions named after an item take it as it stood in a single answer or in a batch; None means that it says nothing.
 """
 
+import json
+import re
+import sys
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from catalog.providers import amounts, statuses
 from catalog.providers.answers import Answer
+from catalog.providers.decoding import storable
 from catalog.providers.fields import (
     ID_NAMES,
     ORDER_NAMES,
@@ -33,8 +38,9 @@ from catalog.providers.replies import (
 )
 
 LONGEST_WORD = 100
-LONGEST_SECRET = 500_000
 LISTS_OF_CHILDREN = 10_000
+# Not splitlines, which would also break at signs that a password may hold.
+_LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
 Refuse = Callable[[str], ItemError]
 
@@ -178,7 +184,9 @@ def refill_status_item(asked: str, item: Any, refuse: Refuse) -> RefillReport | 
 def product_item(_asked: str, item: Any, refuse: Refuse) -> ProductReport | ItemError | None:
     """Read the news about one product order."""
     if isinstance(item, str):
-        return refuse(item)
+        # One that nobody has classed may be goods, which must not become the text of an error.
+        refused = refuse(item)
+        return refused if refused.refusal_class else None
     if not isinstance(item, Mapping):
         return None
     row = folded(item)
@@ -210,8 +218,20 @@ def result(value: Any) -> ProductResult:
 
 
 def _lines(value: Any) -> list[str]:
+    """Return goods line by line; one that is no text is kept as it was written, for it was paid for."""
+    if isinstance(value, str):
+        value = _LINE_BREAK.split(value)
+    elif isinstance(value, Mapping) and all(key.isdecimal() for key in value):
+        # A list of PHP's that lost an element on its way.
+        value = list(value.values())
     items = value if isinstance(value, list) else [value]
-    return [line for item in items if (line := text_of(item, longest=LONGEST_SECRET))]
+    return [line for item in items if (line := _line(item))]
+
+
+def _line(item: Any) -> str:
+    if item is None or isinstance(item, str | int | Decimal):
+        return text_of(item, longest=sys.maxsize)
+    return storable(json.dumps(item, ensure_ascii=False, default=str))
 
 
 def _ids(value: Any) -> tuple[str, ...]:

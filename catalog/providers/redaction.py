@@ -1,7 +1,11 @@
-"""Keeping a provider's key out of every text that people or logs get to see: servers echo what they were sent."""
+"""Keeping secrets out of every text that people or logs get to see: a provider's key, and goods that were bought.
+
+Servers echo what they were sent, and what cannot be read may be a delivery.
+"""
 
 import html
 import json
+import re
 import urllib.parse
 from dataclasses import dataclass, field
 
@@ -10,6 +14,10 @@ from catalog.providers.decoding import storable
 MARK = "[key]"
 EVIDENCE_LENGTH = 2048
 TEXT_LENGTH = 300
+GOODS_MARK = "[goods]"
+# Where the goods of a product order begin (PROTOCOL 3.9): the field that holds them, a list of texts, or a bare text.
+# Where they end nobody can say of an answer that is broken, so nothing behind is kept.
+_GOODS = re.compile(r'("results?"\s*:\s*|\[\s*(?=")|\A\s*(?=")).*', re.DOTALL | re.IGNORECASE)
 
 
 def _forms(key: str) -> tuple[str, ...]:
@@ -29,9 +37,10 @@ def _lower_hex(form: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Redactor:
-    """Replaces a key in all the writings in which an answer may echo it."""
+    """Replaces a key in all the writings in which an answer may echo it, and the goods in evidence where there are."""
 
     forms: tuple[str, ...] = field(repr=False)
+    goods: bool = False
 
     def text(self, text: str) -> str:
         """Return a short text for people, on one line."""
@@ -39,7 +48,8 @@ class Redactor:
 
     def evidence(self, text: str) -> str:
         """Return the first 2 KB; cut after the key is gone, so that the cut leaves no half of one."""
-        return self._clean(text)[:EVIDENCE_LENGTH]
+        kept = _GOODS.sub(rf"\1{GOODS_MARK}", text) if self.goods else text
+        return self._clean(kept)[:EVIDENCE_LENGTH]
 
     def _clean(self, text: str) -> str:
         for form in self.forms:
@@ -47,6 +57,6 @@ class Redactor:
         return storable(text)
 
 
-def redactor(key: str) -> Redactor:
-    """Return the redactor for a key."""
-    return Redactor(_forms(key.strip()) if key.strip() else ())
+def redactor(key: str, *, goods: bool = False) -> Redactor:
+    """Return the redactor for a key, of answers that may hold goods or may not."""
+    return Redactor(_forms(key.strip()) if key.strip() else (), goods)

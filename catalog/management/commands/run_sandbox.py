@@ -9,7 +9,15 @@ from django.core.management.base import BaseCommand, CommandError
 
 from catalog.providers import sandbox
 
-HABITS = ("remembers_keys", "lists_orders", "batches", "multi_refill", "calls_per_minute")
+HABITS = (
+    "remembers_keys",
+    "lists_orders",
+    "batches",
+    "multi_refill",
+    "calls_per_minute",
+    "has_products",
+    "has_result_product",
+)
 SETTINGS = ("key", "pace", "state", *HABITS)
 
 
@@ -34,6 +42,13 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--calls-per-minute", type=int, help="answer HTTP 429 beyond; commands and reads count apart (no limit)"
+        )
+        parser.add_argument("--products", dest="has_products", action="store_true", help="sell products as well")
+        parser.add_argument(
+            "--no-result-product",
+            dest="has_result_product",
+            action="store_false",
+            help="tell the goods of a product order in its status",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -22,6 +22,12 @@ their own that come one after another, each to the end that its link or number n
 the first. `accepted` and the list of recent orders count parents alone, and the parent's charge holds all of the money.
 Habits (habits.py) are what differs between providers: keywords here, options of `run_sandbox`, fields of `configure`.
 
+With the habit `has_products` it sells products as well, in the shapes of 000_fa79b687568cfb1d.txt (`warehouse` in
+Python). Their ids and those of their orders are number spaces of their own, which begin where the others do. An order
+goes Pending, In progress, the end, which is named by the fragment of `require` (also of one that was not asked for) or
+by its number as above; #refuse-product, #out-of-stock and #no-funds refuse it. The stock falls when goods are handed
+over: where it has run out meanwhile, the order ends Partial, or Canceled with a note. The lines are made up.
+
 The control channel: POST /__sandbox__ with a JSON object of `key`, `op` and the fields of the operation, from loopback
 only. It answers `{"result": …}`, or `{"error": …}` with HTTP 400 (bad request) or 403 (bad key, other machine).
 
@@ -39,6 +45,11 @@ only. It answers `{"result": …}`, or `{"error": …}` with HTTP 400 (bad reque
     set_refill      refill, status                          null
     set_service     service, fields {rate, min, …}          null; an unknown id becomes a new row
     remove_service  service                                 null
+    product_orders                                          orders of products by id; `goods` are the lines handed over
+    accepted_products    require?, product?                 how many orders of products were taken with, and of, it
+    set_product_order    order, fields {status, remains, note, charge, lines}    null
+    set_product     product, fields {rate, inventory, …}    null; an unknown id becomes a new row
+    remove_product  product                                 null
 """
 
 import signal

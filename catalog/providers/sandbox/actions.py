@@ -1,19 +1,19 @@
 """The actions of the sandbox, answering in the shapes of seed 003_31070e689288a311.txt and the errors of PROTOCOL 4.
 
-One function per action (`add` stands in ordering.py), from parameters to the value that goes over the wire. All of them
-expect the world's lock.
+One function per action (`add` stands in ordering.py, those of products in selling.py), from parameters to the value
+that goes over the wire. All of them expect the world's lock.
 """
 
 from collections.abc import Callable
 from typing import Any
 
+from catalog.providers.sandbox import selling
+from catalog.providers.sandbox.batches import ID_LIMIT, ids, nested, number_if_any
 from catalog.providers.sandbox.faults import Misbehaviour
 from catalog.providers.sandbox.life import OPEN, SandboxOrder
 from catalog.providers.sandbox.ordering import RefusedError, add, whole
 from catalog.providers.sandbox.spreading import RUNS
 from catalog.providers.sandbox.world import Sandbox
-
-ID_LIMIT = 100
 
 
 def handle(world: Sandbox, params: dict[str, str]) -> tuple[Misbehaviour | None, Any]:
@@ -145,7 +145,7 @@ def canceled(world: Sandbox, order_id: str) -> int:
         raise RefusedError("Cancel not allowed")
     order.cancel_requested = True
     if order.due is None:
-        world.schedule(order)
+        world.agenda.schedule(order)
     world.register.save(order)
     return 1
 
@@ -158,29 +158,6 @@ def find(world: Sandbox, order_id: str) -> SandboxOrder:
     return order
 
 
-def ids(world: Sandbox, text: str) -> list[str]:
-    """Split a comma list into distinct trimmed ids; raises RefusedError when that cannot be or is not done here."""
-    if not world.habits.batches and "," in text:
-        raise RefusedError("Incorrect order ID")
-    distinct = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    if not 1 <= len(distinct) <= ID_LIMIT:
-        raise RefusedError("Incorrect request")
-    return distinct
-
-
-def nested(act: Callable[[Sandbox, str], Any], world: Sandbox, one: str) -> Any:
-    """Answer for one id of several: the value, or the error as an object in its place."""
-    try:
-        return act(world, one)
-    except RefusedError as refusal:
-        return {"error": str(refusal)}
-
-
-def number_if_any(text: str) -> int | str:
-    """Write an id as the number that it is in lists, or as it was sent when it is none."""
-    return int(text) if text.isdecimal() else text
-
-
 ACTIONS: dict[str, Callable[[Sandbox, dict[str, str]], Any]] = {
     "services": services,
     "add": add,
@@ -190,4 +167,8 @@ ACTIONS: dict[str, Callable[[Sandbox, dict[str, str]], Any]] = {
     "refill": refill,
     "refill_status": refill_status,
     "cancel": cancel,
+    "products": selling.products,
+    "add_product_order": selling.add_product_order,
+    "product_order_status": selling.product_order_status,
+    "result_product": selling.result_product,
 }

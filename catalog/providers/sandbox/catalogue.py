@@ -63,6 +63,26 @@ ROWS: tuple[tuple[int, str, str, str, str, int, int, bool, bool, bool | None], .
     (99, "Guess the number on the packing slip", "Telepathy", PHOTOS, "1.11", 1, 10, False, False, False),
 )
 
+LICENCES, CARDS, MAILBOXES, WORK = "Software licences", "Gift cards", "Mailboxes", "Work by hand"
+AUTO, BY_HAND = "Auto", "Service"
+IN_STOCK, OUT_OF_STOCK = "In stock", "Out of stock"
+
+# product, name, require ("": none), rate per piece, min, max, category, inventory (None: not stated), type
+PRODUCTS: tuple[tuple[int, str, str, float, int, int, str, int | None, str], ...] = (
+    (1, "Backup software, licence for one year", "", 12.5, 1, 10, LICENCES, 40, AUTO),
+    (2, "Password keeper – family licence", "Input your e-mail address", 5, 1, 1, LICENCES, 0, AUTO),
+    (3, "Photo editor, licence “for life” 🖼️", "", 0.99, 1, 100, LICENCES, 500, AUTO),
+    (4, "Gift card, book shop", "", 9.75, 1, 20, CARDS, 60, AUTO),
+    (5, "Gift card, tea shop", "", 23.125, 1, 5, CARDS, 12, AUTO),
+    (6, "Gift card & greeting by post", "Input the address of the recipient", 10.4, 1, 1, CARDS, None, BY_HAND),
+    (7, "Mailbox, 5 GB, ready to use", "", 0.5, 1, 50, MAILBOXES, 1_000, AUTO),
+    (8, "Mailbox, 50 GB, under your own name", "Input your domain", 2.5, 1, 10, MAILBOXES, 30, AUTO),
+    (9, "Forwarding address", "", 0.00125, 10, 5_000, MAILBOXES, 10_000, AUTO),
+    (11, "Website looked through by a person", "Input the address of your website", 18, 1, 1, WORK, None, BY_HAND),
+    (12, "Mail program set up for you", "Input your account", 7.5, 1, 3, WORK, None, BY_HAND),
+    (13, "Letterhead drawn by hand", "Input your wishes", 45, 1, 2, WORK, None, BY_HAND),
+)
+
 COUNTRY, DEVICE, TRAFFIC = "country", "device", "type_of_traffic"
 WEB_TRAFFIC_FIELDS = (COUNTRY, DEVICE, TRAFFIC)
 # PROTOCOL 2: what else a kind of web traffic needs
@@ -88,3 +108,22 @@ def services() -> dict[int, dict[str, Any]]:
             row["dripfeed"] = dripfeed
         catalogue[service] = row
     return catalogue
+
+
+def products() -> dict[int, dict[str, Any]]:
+    """Build a fresh list of products by product id, each row as it goes over the wire (000_fa79b687568cfb1d.txt)."""
+    catalogue = {}
+    for product, name, require, rate, least, most, category, inventory, kind in PRODUCTS:
+        row: dict[str, Any] = {"product": product, "name": name}
+        if require:
+            row["require"] = require
+        row |= {"rate": rate, "min": least, "max": most, "category": category, "status": stock_word(inventory)}
+        if inventory is not None:
+            row["inventory"] = inventory
+        catalogue[product] = {**row, "type": kind}
+    return catalogue
+
+
+def stock_word(inventory: int | None) -> str:
+    """Tell the word for what is in stock; what is not counted is there."""
+    return OUT_OF_STOCK if inventory == 0 else IN_STOCK

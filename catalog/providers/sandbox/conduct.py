@@ -8,6 +8,7 @@ from catalog.providers.sandbox.misrule import Misrule
 # Longer than the 60 seconds that panels wait for an answer by default.
 HANG_SECONDS = 120.0
 FAULT_BY_FRAGMENT = {"hang": "hang", "reset": "reset"}
+ASKED_BY = {"add": "link", "add_product_order": "require"}
 
 
 class Conduct:
@@ -32,6 +33,8 @@ class Conduct:
 
 
 def asked_for(params: dict[str, str]) -> Misbehaviour | None:
-    """Read the misbehaviour that an order asks for by the fragment of its link."""
-    kind = FAULT_BY_FRAGMENT.get(life.fragment(params.get("link", "")))
-    return Misbehaviour("add", kind, seconds=HANG_SECONDS) if kind and params.get("action") == "add" else None
+    """Read the misbehaviour that an order asks for by the fragment of its link, or of what its product requires."""
+    action = params.get("action", "")
+    name = ASKED_BY.get(action)
+    kind = FAULT_BY_FRAGMENT.get(life.fragment(params.get(name, ""))) if name else None
+    return Misbehaviour(action, kind, seconds=HANG_SECONDS) if kind else None

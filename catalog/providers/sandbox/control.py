@@ -56,6 +56,18 @@ def set_service(world: Sandbox, service: int, fields: dict[str, Any]) -> None:
     world.set_service(int(service), **fields)
 
 
+def product_orders(world: Sandbox) -> dict[str, Any]:
+    return {number: {**order.record(), "goods": order.goods} for number, order in world.warehouse.orders.items()}
+
+
+def set_product_order(world: Sandbox, order: str, fields: dict[str, Any]) -> None:
+    world.warehouse.set_order(str(order), **fields)
+
+
+def set_product(world: Sandbox, product: int, fields: dict[str, Any]) -> None:
+    world.warehouse.set_product(int(product), **fields)
+
+
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "received": received,
     "orders": orders,
@@ -70,4 +82,9 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "set_refill": set_refill,
     "set_service": set_service,
     "remove_service": Sandbox.remove_service,
+    "product_orders": product_orders,
+    "accepted_products": lambda world, require="", product="": world.warehouse.accepted(require, product=str(product)),
+    "set_product_order": set_product_order,
+    "set_product": set_product,
+    "remove_product": lambda world, product: world.warehouse.remove_product(int(product)),
 }

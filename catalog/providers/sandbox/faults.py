@@ -5,6 +5,8 @@ fault of `BEFORE_ACCEPTANCE` nothing was taken, after any other the order stands
 """
 
 import json
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +22,16 @@ BEFORE_ACCEPTANCE = (
     "redirect",
 )
 AFTER_ACCEPTANCE = ("hang", "reset", "accepted_500", "garbage", "cut", "no_id")
-ANSWERED_ODDLY = ("notice", "slow", "dribble", "dribble_head", "wrong_types")
+ANSWERED_ODDLY = (
+    "notice",
+    "slow",
+    "dribble",
+    "dribble_head",
+    "wrong_types",
+    "missing_commas",
+    "double_braces",
+    "two_objects",
+)
 KINDS = BEFORE_ACCEPTANCE + AFTER_ACCEPTANCE + ANSWERED_ODDLY
 
 PHP_NOTICE = "\ufeff<br />\n<b>Notice</b>:  Undefined index: id in <b>/var/www/api.php</b> on line <b>12</b><br />\n"
@@ -48,8 +59,8 @@ class Misbehaviour:
 
     `seconds` is how long hang, slow and the dribbles take, and the Retry-After of refuse_429 and maintenance_503.
     `body` is the text of `error`, the Location of `redirect`, and for every kind with a fixed answer its replacement.
-    `match` narrows it to calls whose link or ids contain that text. Raises ValueError for an unknown kind and
-    for numbers that are none.
+    `match` narrows it to calls whose link, ids or `require` contain that text. Raises ValueError for an unknown kind
+    and for numbers that are none.
     """
 
     action: str
@@ -71,7 +82,7 @@ class Misbehaviour:
 
     def strikes(self, params: dict[str, str]) -> bool:
         """Say whether this call is meant; counting it is left to the caller, who holds the lock."""
-        named = ("link", "order", "orders", "refill", "refills")
+        named = ("link", "order", "orders", "refill", "refills", "product", "require")
         return (
             self.times > 0
             and self.action in ("*", params.get("action", ""))
@@ -87,7 +98,7 @@ def with_wrong_types(answer: Any) -> Any:
         return [with_wrong_types(value) for value in answer]
     if isinstance(answer, bool):
         return int(answer)
-    if isinstance(answer, int):
+    if isinstance(answer, int | float):
         return str(answer)
     return number_or_text(answer)
 
@@ -99,3 +110,32 @@ def number_or_text(text: str) -> Any:
     except ValueError:
         return text
     return value if isinstance(value, int | float) else text
+
+
+def without_commas(answer: Any) -> str:
+    """Write an answer over several lines and forget the comma behind each text at the end of one."""
+    return re.sub(r'",$', '"', json.dumps(answer, indent=4), flags=re.MULTILINE)
+
+
+def with_double_braces(answer: Any) -> str:
+    """Write an answer with two braces around each of its innermost objects."""
+    if isinstance(answer, list):
+        return f"[{', '.join(with_double_braces(value) for value in answer)}]"
+    if not isinstance(answer, dict):
+        return json.dumps(answer)
+    if not any(isinstance(value, dict | list) for value in answer.values()):
+        return f"{{{json.dumps(answer)}}}"
+    return f"{{{', '.join(f'{json.dumps(name)}: {with_double_braces(value)}' for name, value in answer.items())}}}"
+
+
+def twice_in_a_row(answer: Any) -> str:
+    """Write an answer two times, one behind the other."""
+    return f"{json.dumps(answer)}\n{json.dumps(answer)}"
+
+
+# The slips of 000_fa79b687568cfb1d.txt, as an answer instead of in its documentation.
+MALFORMED: Mapping[str, Callable[[Any], str]] = {
+    "missing_commas": without_commas,
+    "double_braces": with_double_braces,
+    "two_objects": twice_in_a_row,
+}

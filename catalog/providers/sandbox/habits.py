@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class Habits:
     """How this provider goes about its calls; each is a keyword of Sandbox, and of its `configure`.
 
-    `remembers_keys`: an `add` with an idempotency key that was seen gets the same order and takes nothing. Raises
-    TypeError and ValueError for a value that is none of the habit's.
+    `remembers_keys`: an `add` or `add_product_order` with an idempotency key that was seen there gets the same order
+    and takes nothing. Raises TypeError and ValueError for a value that is none of the habit's.
     """
 
     remembers_keys: bool = False
@@ -18,9 +18,12 @@ class Habits:
     multi_refill: str = "list"
     # Within any minute; add, refill and cancel count apart from what only reads. None: as many as come.
     calls_per_minute: int | None = None
+    # The actions of PROTOCOL 3.9; without result_product the status of a product order brings the lines themselves.
+    has_products: bool = False
+    has_result_product: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("remembers_keys", "lists_orders", "batches"):
+        for name in ("remembers_keys", "lists_orders", "batches", "has_products", "has_result_product"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be true or false, not {getattr(self, name)!r}")
         if self.multi_refill not in ("list", "scalar"):

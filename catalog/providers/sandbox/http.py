@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from catalog.providers.sandbox import actions, control
-from catalog.providers.sandbox.faults import CANNED, HTML, JSON, PHP_NOTICE, Misbehaviour, with_wrong_types
+from catalog.providers.sandbox.faults import CANNED, HTML, JSON, MALFORMED, PHP_NOTICE, Misbehaviour, with_wrong_types
 from catalog.providers.sandbox.params import read_params
 from catalog.providers.sandbox.world import Sandbox
 
@@ -24,7 +24,7 @@ BODY_LIMIT = 8 * 1024 * 1024
 PAGE = """This is the sandbox of a reseller panel: a make-believe provider that speaks API v2 and delivers nothing.
 
 Send POST requests to /api/v2 with key, action and the fields of the action.
-Orders move by themselves; how they end can be chosen by the fragment of the link:
+Orders move by themselves; how they end can be chosen by the fragment of the link, for products of `require`:
 #completed #partial #canceled #stuck #fail #hang #reset #refuse-link #refuse-service #no-funds
 """
 
@@ -147,7 +147,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer_oddly(self, fault: Misbehaviour, reply: Any) -> None:
         kind = fault.kind
-        body = json.dumps(with_wrong_types(reply) if kind == "wrong_types" else reply).encode()
+        write = MALFORMED.get(kind, json.dumps)
+        body = write(with_wrong_types(reply) if kind == "wrong_types" else reply).encode()
         if kind == "notice":
             body = PHP_NOTICE.encode() + body
         head = self._head(200, JSON, len(body))

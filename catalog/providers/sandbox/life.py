@@ -59,9 +59,14 @@ class SandboxOrder:
         return int(self.id) - FIRST_ORDER + 1
 
     @property
+    def ending(self) -> str:
+        """Tell the last status, "" for never."""
+        return ending(self.link, self.serial, self.quantity)
+
+    @property
     def moves(self) -> bool:
         """Say whether another step will come by itself."""
-        stuck = ending(self) == "" and self.step >= len(STEPS) and not self.cancel_requested
+        stuck = self.ending == "" and self.step >= len(STEPS) and not self.cancel_requested
         return self.status in OPEN and not self.by_hand and not stuck
 
     def take_step(self, pace: float) -> None:
@@ -79,9 +84,9 @@ class SandboxOrder:
 
     def end(self) -> tuple[str, int | str]:
         """Tell the last status and what remains then."""
-        word = ending(self)
+        word = self.ending
         if word == "Partial":
-            return word, max(1, self.quantity - self.quantity * PARTIAL_PER_MILLE // 1000)
+            return word, undelivered(self.quantity)
         if word == "Canceled":
             return word, self.quantity
         return word, self.remains if word == "Fail" else 0
@@ -92,13 +97,8 @@ class SandboxOrder:
         self.charge = self.net()
 
     def net(self) -> Decimal:
-        """Compute the charge after refunds: 0 on Canceled, the delivered share on a Partial with sensible remains."""
-        if self.status == "Canceled":
-            return Decimal(0).quantize(FIVE_PLACES)
-        left = int(self.remains) if str(self.remains).isdecimal() else 0
-        if self.status == "Partial" and left <= self.quantity:
-            return rounded(self.gross * (self.quantity - left) / self.quantity)
-        return self.gross
+        """Compute the charge after refunds."""
+        return kept(self.gross, self.status, self.quantity, self.remains)
 
     def record(self) -> dict[str, Any]:
         """Write the order for the state file and the control channel; amounts as text."""
@@ -140,15 +140,30 @@ def fragment(link: str) -> str:
     return link.rpartition("#")[2].strip().lower() if "#" in link else ""
 
 
-def ending(order: SandboxOrder) -> str:
-    """Tell how an order ends: the status word, "" for never."""
-    named = ENDS.get(fragment(order.link))
+def ending(text: str, serial: int, quantity: int) -> str:
+    """Tell how an order ends by the text that may name it, else by its number: the status word, "" for never."""
+    named = ENDS.get(fragment(text))
     if named is not None:
         return named
-    if order.serial % 9 == 0:
+    if serial % 9 == 0:
         return "Canceled"
     # One unit cannot be delivered in part: a package ends whole unless its link asks for more.
-    return "Partial" if order.serial % 4 == 0 and order.quantity > 1 else "Completed"
+    return "Partial" if serial % 4 == 0 and quantity > 1 else "Completed"
+
+
+def undelivered(quantity: int) -> int:
+    """Tell what remains of an order that ends Partial."""
+    return max(1, quantity - quantity * PARTIAL_PER_MILLE // 1000)
+
+
+def kept(gross: Decimal, status: str, quantity: int, remains: int | str) -> Decimal:
+    """Compute the charge after refunds: 0 on Canceled, the delivered share on a Partial with sensible remains."""
+    if status == "Canceled":
+        return Decimal(0).quantize(FIVE_PLACES)
+    left = int(remains) if str(remains).isdecimal() else 0
+    if status == "Partial" and left <= quantity:
+        return rounded(gross * (quantity - left) / quantity)
+    return gross
 
 
 def order_from(record: dict[str, Any]) -> SandboxOrder:

@@ -3,7 +3,7 @@
 import math
 from collections import deque
 
-COMMANDS = frozenset({"add", "refill", "cancel"})
+COMMANDS = frozenset({"add", "add_product_order", "refill", "cancel"})
 MINUTE = 60.0
 
 

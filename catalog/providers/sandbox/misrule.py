@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from catalog.providers.sandbox.faults import KINDS, Misbehaviour
 
-SUBJECTS = ("link", "username", "orders", "order", "refills", "refill")
+SUBJECTS = ("link", "username", "orders", "order", "refills", "refill", "require", "product")
 
 
 class Misrule:

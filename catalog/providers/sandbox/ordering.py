@@ -19,6 +19,9 @@ REFUSED_BY_FRAGMENT = {
     "refuse-service": "Incorrect service ID",
     "no-funds": "Not enough funds on balance",
 }
+# PROTOCOL 2: the types that are sold whole, and those whose quantity is the number of lines of a list.
+PACKAGES = ("Package", "Custom Comments Package")
+LISTS = {"Custom Comments": "comments", "Comment Replies": "comments", "Mentions Custom List": "usernames"}
 # PROTOCOL 2.3, minutes
 DELAYS = (0, 5, 10, 15, 30, 60, 90, 120, 150, 180, 210, 240, 270, 300, 360, 420, 480, 540, 600)
 
@@ -49,12 +52,14 @@ def ordered(service: dict[str, Any], params: dict[str, str]) -> dict[str, Any]:
     if fragment(link) in REFUSED_BY_FRAGMENT:
         raise RefusedError(REFUSED_BY_FRAGMENT[fragment(link)])
     kind = str(service["type"])
-    comments = [line.strip() for line in re.split(r"\r\n|\r|\n", params.get("comments", "")) if line.strip()]
+    comments = listed(params, "comments")
     if kind == "Web Traffic":
         demand_traffic_fields(params)
-    quantity, runs = ordered_quantity(service, params, comments)
+    if kind == "Custom Comments Package" and not comments:
+        raise RefusedError("Incorrect comments")
+    quantity, runs = ordered_quantity(service, params)
     spread = {"spread": RUNS, "parts": runs} if runs > 1 else {}
-    units = 1 if kind == "Package" else Decimal(quantity * runs) / 1000
+    units = 1 if kind in PACKAGES else Decimal(quantity * runs) / 1000
     gross = rounded(Decimal(str(service["rate"])) * units)
     return {"link": link, "quantity": quantity * runs, "comments": comments, "gross": gross, **spread}
 
@@ -84,14 +89,15 @@ def subscribed(world: Sandbox, service: dict[str, Any], params: dict[str, str]) 
     return {"link": account, "quantity": posts * most, "comments": [], "gross": gross, **spread}
 
 
-def ordered_quantity(service: dict[str, Any], params: dict[str, str], comments: list[str]) -> tuple[int, int]:
+def ordered_quantity(service: dict[str, Any], params: dict[str, str]) -> tuple[int, int]:
     """Count what is ordered per run, and the runs, within the service's limits (PROTOCOL 2); raises RefusedError."""
-    if service["type"] == "Package":
+    if service["type"] in PACKAGES:
         return 1, 1
-    if service["type"] == "Custom Comments":
-        if not comments:
-            raise RefusedError("Incorrect comments")
-        quantity, runs = len(comments), 1
+    name = LISTS.get(str(service["type"]), "")
+    if name:
+        quantity, runs = len(listed(params, name)), 1
+        if not quantity:
+            raise RefusedError("Incorrect comments" if name == "comments" else f"Missing required parameter: {name}")
     else:
         quantity = whole(params.get("quantity", ""), "Incorrect quantity")
         runs = ordered_runs(service, params)
@@ -100,6 +106,11 @@ def ordered_quantity(service: dict[str, Any], params: dict[str, str], comments: 
     if quantity * runs > int(service["max"]):
         raise RefusedError(f"Quantity more than maximum {service['max']}")
     return quantity, runs
+
+
+def listed(params: dict[str, str], name: str) -> list[str]:
+    """Read a list that comes line by line, without its blank lines."""
+    return [line.strip() for line in re.split(r"\r\n|\r|\n", params.get(name, "")) if line.strip()]
 
 
 def ordered_runs(service: dict[str, Any], params: dict[str, str]) -> int:

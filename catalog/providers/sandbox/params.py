@@ -8,6 +8,8 @@ from email.parser import BytesParser
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+BY_LINE = ("comments", "usernames")
+
 
 def read_params(target: str, content_type: str, body: bytes) -> dict[str, str]:
     """Merge the query of the target and a form, multipart or JSON body; what cannot be read counts as not sent."""
@@ -33,11 +35,11 @@ def from_json(body: bytes) -> dict[str, str]:
 
 
 def as_text(name: str, value: Any) -> str:
-    """Write one JSON value as a form would carry it: lists by comma, comments by line."""
+    """Write one JSON value as a form would carry it: lists by comma, comments and usernames by line."""
     if isinstance(value, bool):
         return str(int(value))
     if isinstance(value, list):
-        return ("\n" if name == "comments" else ",").join(as_text(name, one) for one in value)
+        return ("\n" if name in BY_LINE else ",").join(as_text(name, one) for one in value)
     return str(value)
 
 

@@ -5,8 +5,6 @@ ticks, an order is where the clock says it is whenever somebody looks. What is c
 """
 
 import dataclasses
-import heapq
-import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,13 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from catalog.providers.sandbox import catalogue, life, spreading
+from catalog.providers.sandbox.agenda import Agenda
 from catalog.providers.sandbox.conduct import Conduct
 from catalog.providers.sandbox.faults import Misbehaviour
+from catalog.providers.sandbox.goods import SandboxProductOrder
 from catalog.providers.sandbox.habits import Habits
 from catalog.providers.sandbox.life import SandboxOrder, SandboxRefill
 from catalog.providers.sandbox.misrule import Misrule
-from catalog.providers.sandbox.register import Register
+from catalog.providers.sandbox.register import Register, Taken
 from catalog.providers.sandbox.state import Journal
+from catalog.providers.sandbox.warehouse import Warehouse
 
 RECEIVED_LIMIT = 100_000
 
@@ -56,18 +57,11 @@ class Sandbox:
         self.lock = threading.RLock()
         self.journal = Journal(state) if state else None
         self.register = Register(life.rounded(Decimal(balance)), self.journal)
+        self.agenda: Agenda[Taken] = Agenda(pace, clock)
+        self.warehouse = Warehouse(self.register, self.agenda, self.lock, self.advance)
         self._conduct = Conduct()
-        self._due: list[tuple[float, int, SandboxOrder | SandboxRefill]] = []
-        self._ties = itertools.count()
-        everything: list[SandboxOrder | SandboxRefill] = [
-            *self.register.orders.values(),
-            *self.register.refills.values(),
-        ]
-        for taken in everything:
-            if taken.due is None:
-                self.schedule(taken)
-            elif self.pace > 0:
-                self._plan(taken, taken.due)
+        for taken in self.register.everything():
+            self.agenda.resume(taken)
 
     @property
     def orders(self) -> dict[str, SandboxOrder]:
@@ -204,22 +198,14 @@ class Sandbox:
         """Take a refill; expects the lock to be held."""
         refill = SandboxRefill(self.register.next_refill_id(), order.id, self.clock())
         self.register.enter(refill)
-        self.schedule(refill)
+        self.agenda.schedule(refill)
         self.register.save(refill)
         return refill
 
-    def schedule(self, moving: SandboxOrder | SandboxRefill, since: float | None = None) -> None:
-        """Plan the next step a pace from now, or from the time given, where there is a pace; expects the lock."""
-        if self.pace > 0 and moving.moves:
-            self._plan(moving, (self.clock() if since is None else since) + self.pace)
-
     def advance(self) -> None:
         """Make every step that is due, in the order of time; expects the lock to be held."""
-        now = self.clock()
-        while self._due and self._due[0][0] <= now:
-            planned, _, moving = heapq.heappop(self._due)
-            if moving.due == planned:
-                self._step(moving, planned)
+        for moving, planned in self.agenda.due():
+            self._step(moving, planned)
 
     @contextmanager
     def state_held(self) -> Iterator[None]:
@@ -233,8 +219,10 @@ class Sandbox:
         finally:
             self.journal.release()
 
-    def _step(self, moving: SandboxOrder | SandboxRefill, planned: float) -> None:
-        if isinstance(moving, SandboxRefill):
+    def _step(self, moving: Taken, planned: float) -> None:
+        if isinstance(moving, SandboxProductOrder):
+            self.warehouse.step(moving, self.pace)
+        elif isinstance(moving, SandboxRefill):
             moving.take_step(self.pace)
             self.register.save(moving)
         elif moving.spread:
@@ -243,8 +231,7 @@ class Sandbox:
             before = moving.charge
             moving.take_step(self.pace)
             self._settle(moving, before, planned)
-        if moving.due is not None:
-            self._plan(moving, moving.due)
+        self.agenda.plan(moving)
 
     def _step_parent(self, parent: SandboxOrder, planned: float) -> None:
         before = parent.charge
@@ -266,7 +253,7 @@ class Sandbox:
         money = {"charge": fields["gross"], "remains": fields["quantity"]}
         order = SandboxOrder(id=self.register.next_order_id(), created=now, **money, **fields)
         self.register.enter(order)
-        self.schedule(order, now)
+        self.agenda.schedule(order, now)
         return order
 
     def _settle(self, order: SandboxOrder, before: Decimal, now: float) -> None:
@@ -279,10 +266,6 @@ class Sandbox:
             spreading.take_news(parent, self.register.parts_of(parent))
             self.register.balance += before - parent.charge
             if order.status in spreading.ENDED:
-                self.schedule(parent, now)
+                self.agenda.schedule(parent, now)
             self.register.save(parent)
         self.register.save(order)
-
-    def _plan(self, moving: SandboxOrder | SandboxRefill, due: float) -> None:
-        moving.due = due
-        heapq.heappush(self._due, (due, next(self._ties), moving))

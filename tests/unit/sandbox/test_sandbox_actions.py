@@ -63,6 +63,44 @@ def test_comments_are_counted_without_blank_lines(call: Call, world: Sandbox) ->
     assert (order.quantity, order.charge) == (3, Decimal("0.024"))
 
 
+@pytest.mark.parametrize(
+    ("kind", "params", "quantity", "charge"),
+    [
+        ("Comment Replies", {"username": "reader", "comments": "one\n\ntwo", "quantity": 9}, 2, "0.016"),
+        ("Mentions Custom List", {"usernames": "a\r\nb\rc\n"}, 3, "0.024"),
+        ("Custom Comments Package", {"comments": "one\ntwo"}, 1, "8"),
+        ("Package", {"quantity": 9}, 1, "8"),
+    ],
+)
+def test_lists_are_counted_and_packages_are_flat(
+    call: Call, world: Sandbox, kind: str, params: dict[str, Any], quantity: int, charge: str
+) -> None:
+    world.set_service(500, type=kind, rate="8")
+    assert call("add", service=500, link="https://example.com/b", **params) == {"order": 70001}
+    assert (world.orders["70001"].quantity, world.orders["70001"].charge) == (quantity, Decimal(charge))
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        ("Comment Replies", "Incorrect comments"),
+        ("Custom Comments Package", "Incorrect comments"),
+        ("Mentions Custom List", "Missing required parameter: usernames"),
+    ],
+)
+def test_a_list_that_is_not_there_is_missed(call: Call, world: Sandbox, kind: str, error: str) -> None:
+    world.set_service(500, type=kind)
+    lists = {"comments": " \n", "usernames": "\r\n"}
+    assert call("add", service=500, link="https://example.com/b", quantity=5, **lists) == {"error": error}
+    assert world.orders == {}
+
+
+def test_a_list_beyond_the_limit_is_refused(call: Call, world: Sandbox) -> None:
+    world.set_service(500, type="Mentions Custom List", max="2")
+    answer = call("add", service=500, link="https://example.com/b", usernames="a\nb\nc")
+    assert answer == {"error": "Quantity more than maximum 2"}
+
+
 def test_a_package_is_one_unit_at_the_flat_rate(call: Call, world: Sandbox) -> None:
     assert call("add", service=PACKAGE, link="https://example.com/c") == {"order": 70001}
     assert (world.orders["70001"].quantity, world.orders["70001"].charge) == (1, Decimal("24.5"))

@@ -83,6 +83,17 @@ def test_its_options_choose_its_habits() -> None:
         assert [ask("balance").status_code for _ in range(3)] == [200, 200, 429]
 
 
+def test_its_options_choose_what_it_sells() -> None:
+    with run_sandbox("--port", "0", "--key", "k", "--pace", "0", "--products", "--no-result-product") as process:
+        url = first_line(process).split()[3]
+        answers = [
+            requests.post(url, data={"key": "k", "action": action, "order": "70001"}, timeout=10).json()
+            for action in ("products", "product_order_status", "result_product")
+        ]
+    assert answers[0][0]["product"] == 1
+    assert answers[1:] == [{"error": "Incorrect order ID"}, {"error": "Incorrect request"}]
+
+
 def test_a_port_in_use_is_one_line_and_exit_code_1(world: Sandbox, url: str) -> None:
     port = str(urlsplit(url).port)
     with run_sandbox("--port", port) as process:

@@ -72,6 +72,21 @@ def test_runs_can_be_added_and_moved(url: str) -> None:
     assert list(control(url, "orders", link=ORDER["link"])) == ["70001"]
 
 
+def test_products_and_their_orders_can_be_read_and_changed(url: str, world: Sandbox) -> None:
+    control(url, "configure", has_products=True)
+    control(url, "set_product", product=14, fields={"rate": 2, "inventory": 5})
+    order = {"key": "sandbox-key", "action": "add_product_order", "product": 14, "quantity": 2, "require": "a"}
+    requests.post(url, data=order, timeout=10)
+    assert [control(url, "accepted_products", **about) for about in ({}, {"require": "a"}, {"product": 1})] == [1, 1, 0]
+    control(url, "set_product_order", order=70001, fields={"status": "Partial", "remains": 1})
+    taken = control(url, "product_orders")["70001"]
+    assert (taken["charge"], taken["status"], taken["require"]) == ("2.00000", "Partial", "a")
+    assert taken["goods"] == world.warehouse.orders["70001"].goods != []
+    assert (control(url, "orders"), world.warehouse.products[14]["inventory"]) == ({}, 4)
+    control(url, "remove_product", product=14)
+    assert 14 not in world.warehouse.products
+
+
 def test_control_calls_are_not_among_those_received(url: str, world: Sandbox) -> None:
     control(url, "received")
     assert world.received == []
@@ -92,6 +107,7 @@ def test_control_calls_are_not_among_those_received(url: str, world: Sandbox) ->
         ({"key": "sandbox-key", "op": "set_order", "order": "1", "fields": {}}, 400, "KeyError: '1'"),
         ({"key": "sandbox-key", "op": "configure", "batches": "no"}, 400, "TypeError: batches must be"),
         ({"key": "sandbox-key", "op": "remove_service", "service": 4711}, 400, "KeyError: 4711"),
+        ({"key": "sandbox-key", "op": "remove_product", "product": 4711}, 400, "KeyError: 4711"),
         ([], 400, "Send a JSON object"),
     ],
 )

@@ -133,6 +133,7 @@ def test_reads_and_commands_are_limited_apart_and_control_is_not(call: Call, url
     [
         ({"batches": "no"}, TypeError),
         ({"remembers_key": True}, TypeError),
+        ({"has_products": 1}, TypeError),
         ({"multi_refill": "dict"}, ValueError),
         ({"calls_per_minute": 0}, ValueError),
         ({"calls_per_minute": "9"}, ValueError),

@@ -55,6 +55,10 @@ def test_lists_in_json_are_read_as_lists(url: str, world: Sandbox) -> None:
     comments = {**KEY, "action": "add", "service": 41, "link": "https://example.com/", "comments": ["one", "two"]}
     assert requests.post(url, json=comments, timeout=10).json() == {"order": 70001}
     assert world.orders["70001"].quantity == 2
+    world.set_service(500, type="Mentions Custom List")
+    mentions = {**KEY, "action": "add", "service": 500, "link": "https://example.com/", "usernames": ["a", "b", "c"]}
+    assert requests.post(url, json=mentions, timeout=10).json() == {"order": 70002}
+    assert world.orders["70002"].quantity == 3
     reply = requests.post(url, json={**KEY, "action": "status", "orders": [70001, 5]}, timeout=10).json()
     assert list(reply) == ["70001", "5"]
 
