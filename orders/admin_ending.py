@@ -45,10 +45,9 @@ class EndForm(AskForm):
 
 
 def can_end(order: Order) -> bool:
-    """Tell whether staff may end an order: a provider took it, and it is not canceled yet."""
-    taken = any(
-        row.command == Dispatch.Command.ADD and row.state == Dispatch.State.SENT for row in order.dispatches.all()
-    )
+    """Tell whether staff may end an order: a provider took it, or staff deliver it, and it is not canceled yet."""
+    adds = [row for row in order.dispatches.all() if row.command == Dispatch.Command.ADD]
+    taken = not adds or any(row.state == Dispatch.State.SENT for row in adds)
     return taken and order.status != Order.Status.CANCELED
 
 

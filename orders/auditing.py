@@ -39,6 +39,11 @@ WHERE o.refunded < o.charge
     AND NOT EXISTS (
         SELECT FROM orders_dispatch d WHERE d.order_id = o.id AND d.command = 'add' AND d.state <> 'REJECTED'
     )
+    -- A product of our own needs no provider.
+    AND NOT (
+        EXISTS (SELECT FROM catalog_service s WHERE s.id = o.service_id AND s.is_product)
+        AND NOT EXISTS (SELECT FROM orders_dispatch d WHERE d.order_id = o.id)
+    )
 """
 
 

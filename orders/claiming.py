@@ -55,6 +55,7 @@ class Claim:
     params: dict[str, str]
     command: str = Dispatch.Command.ADD
     remote_id: str = ""
+    is_product: bool = False
 
 
 def claim_next(provider_id: int, lanes: int, *, keyed: bool = False) -> list[Claim] | None:
@@ -162,6 +163,7 @@ def _lease(rows: Sequence[Dispatch], provider: Provider, *, keyed: bool) -> list
             describe(row, provider) if row.command == Dispatch.Command.ADD else {},
             row.command,
             remote_ids.get(row.order_id, ""),
+            row.is_product,
         )
         for row in rows
     ]
@@ -176,8 +178,10 @@ def _read_remote_ids(order_ids: Sequence[int]) -> dict[int, str]:
 
 
 def describe(dispatch: Dispatch, provider: Provider) -> dict[str, str]:
-    """Return the parameters of `add` for an order, as the provider is to read them (PROTOCOL 2)."""
+    """Return the parameters of `add` for an order, as the provider is to read them (PROTOCOL 2, 3.9)."""
     order = dispatch.order
+    if dispatch.is_product:
+        return {"product": dispatch.provider_service.remote_id, "quantity": str(order.quantity), **order.details}
     params = {"service": dispatch.provider_service.remote_id}
     # Of a type that was taken from the service since the sale, no more is known than that superfluous words do no harm.
     form = FORMS.get(order.service.type, FORMS[Service.Type.DEFAULT])

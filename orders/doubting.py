@@ -218,6 +218,8 @@ def _bind(dispatch: Dispatch, remote_id: str) -> bool:
 
 def _judge(dispatch: Dispatch, row: RecentOrder) -> str:
     """Say "match", or what about a listed order is not as it would be if it were this dispatch's."""
+    if dispatch.is_product:
+        return "other"  # no provider lists orders of products
     params = claiming.describe(dispatch, dispatch.provider)
     link = plain_link(params.get("link", ""))
     if not link or row.service != params["service"] or plain_link(row.link) != link:
@@ -232,7 +234,9 @@ def _judge(dispatch: Dispatch, row: RecentOrder) -> str:
 
 
 def _bound(dispatch: Dispatch, remote_ids: Sequence[str]) -> list[str]:
-    adds = Dispatch.objects.filter(provider_id=dispatch.provider_id, command=Dispatch.Command.ADD)
+    adds = Dispatch.objects.filter(
+        provider_id=dispatch.provider_id, command=Dispatch.Command.ADD, is_product=dispatch.is_product
+    )
     return list(adds.filter(remote_id__in=remote_ids).values_list("remote_id", flat=True))
 
 

@@ -138,7 +138,7 @@ def begin(user_id: int, values: Mapping[str, str], *, error: UserError | None = 
 
 def reprice(user_id: int, values: Mapping[str, str]) -> Draft:
     """Make a draft of the chosen service alone, for a page that is open and wants the new sum only."""
-    services = Service.objects.filter(pk=read_id(values.get("service")) or 0, enabled=True)
+    services = Service.objects.filter(pk=read_id(values.get("service")) or 0, enabled=True, is_product=False)
     offers = browsing.make_offers(user_id, list(services))
     return _draft(user_id, next(iter(offers), None), values)
 
@@ -194,7 +194,7 @@ def _list_services(category_id: int | None, asked: int | None) -> list[Service]:
     """Read the services of one category, the one asked for in any case: a select of ten thousand helps nobody."""
     if category_id is None:
         return []
-    found = Service.objects.filter(category_id=category_id, enabled=True).order_by("position", "pk")
+    found = Service.objects.filter(category_id=category_id, enabled=True, is_product=False).order_by("position", "pk")
     services = list(found[:LONGEST_LIST])
     if asked and len(services) == LONGEST_LIST and asked not in {service.pk for service in services}:
         services += found.filter(pk=asked)

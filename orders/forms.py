@@ -15,6 +15,7 @@ from accounts.errors import UserError
 from catalog.kinds import SPREADABLE
 from catalog.models import Service
 from orders.reading import (
+    CONTROL,
     MOST_UNITS,
     check_limits,
     parse_choice,
@@ -33,6 +34,7 @@ from orders.reading import (
 NOT_SPREAD = {"", "0", "1"}
 MOST_RUNS, LONGEST_GAP = 1000, 10_080  # minutes in a week (PROTOCOL 9)
 MOST_POSTS = 10_000
+LONGEST_REQUIRED = 1000
 USERNAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 # Minutes between a post and its delivery (PROTOCOL 2.3).
 DELAYS = (0, 5, 10, 15, 30, 60, 90, 120, 150, 180, 210, 240, 270, 300, 360, 420, 480, 540, 600)
@@ -122,6 +124,8 @@ def parse_order(service: Service, values: Mapping[str, str], *, today: datetime.
     The service as it is given decides, and the day: one with open limits, on an early day, reads a request that was
     valid once.
     """
+    if service.is_product:
+        return parse_product(service, values)
     form = FORMS.get(service.type)
     if form is None:
         raise UserError("Incorrect service ID", field="service")
@@ -131,6 +135,17 @@ def parse_order(service: Service, values: Mapping[str, str], *, today: datetime.
     if expiry is not None and expiry < (today or timezone.localdate()):
         raise UserError("Incorrect expiry", field="expiry")
     return request
+
+
+def parse_product(service: Service, values: Mapping[str, str]) -> OrderRequest:
+    """Read how many pieces of a product are wanted, and what it requires (PROTOCOL 3.9)."""
+    units = check_limits(service, parse_number(values, "quantity"), "quantity")
+    if not service.product.require:
+        return OrderRequest(service, "", units)
+    required = "\n".join(present(values, "require").splitlines())
+    if not required or len(required) > LONGEST_REQUIRED or CONTROL.search(required.replace("\n", " ")):
+        raise UserError("Incorrect require", field="require")
+    return OrderRequest(service, "", units, {"require": required})
 
 
 def parse_linked(service: Service, values: Mapping[str, str]) -> OrderRequest:

@@ -181,7 +181,8 @@ def end_by_hand(order_id: int, status: str, remains: int | None, *, actor_id: in
     before = order.status
     if status not in ENDED or status not in ALLOWED[before]:
         raise UserError("The order cannot be ended in this way any more", field="status")
-    if not Dispatch.objects.filter(order=order, command=Dispatch.Command.ADD, state=Dispatch.State.SENT).exists():
+    adds = Dispatch.objects.filter(order=order, command=Dispatch.Command.ADD)
+    if adds.exists() and not adds.filter(state=Dispatch.State.SENT).exists():
         raise UserError("No provider has taken this order yet: decide about its dispatch instead", field="status")
     target = _target_by_hand(order, status, remains)
     said = {"how": BY_HAND, "attention": order.attention, "to": status, "remains": remains, "why": why}

@@ -206,7 +206,7 @@ def _understand(user_id: int, lines: Sequence[Line]) -> list[Line]:
     keys = [line.key for line in lines]
     placed = dict(PlacedOnce.objects.filter(user_id=user_id, key__in=keys).values_list("key", "order_id"))
     numbers = [number for line in lines if (number := read_id(line.service_text)) is not None]
-    found = Service.objects.filter(pk__in=numbers, enabled=True).defer("description")
+    found = Service.objects.filter(pk__in=numbers, enabled=True, is_product=False).defer("description")
     services = {str(service.pk): service for service in found}
     known = [replace(line, service=services.get(line.service_text)) for line in lines]
     return [replace(line, order_id=placed[line.key]) if line.key in placed else _parse(line) for line in known]

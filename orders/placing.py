@@ -1,6 +1,7 @@
 """Placing an order: one transaction in which the money leaves the balance and the outbox row appears (ARCHITECTURE 2).
 
-Guarantee: an order exists exactly if it was charged and has a dispatch; an idempotency key places at most one order per
+Guarantee: an order exists exactly if it was charged and has a dispatch, or is a product of our own (its lines are
+handed over in the same transaction, or staff deliver them); an idempotency key places at most one order per
 customer for a week. No task is sent: the dispatch row is the message, so buying does not depend on the broker.
 """
 
@@ -22,6 +23,7 @@ from accounts.money import plain
 from accounts.requests import read_id
 from catalog import pricing
 from catalog.models import Service
+from orders import delivering
 from orders.forms import NOT_SPREAD, OrderRequest, parse_order
 from orders.models import PlacedOnce
 from orders.reading import MOST_UNITS, present
@@ -30,6 +32,7 @@ KEY_KEPT = datetime.timedelta(days=7)
 LONGEST_KEY = 128
 USED_KEY = "Idempotency key was used for another request"
 
+FIND_SERVICE = "SELECT * FROM catalog_service WHERE id = %s AND enabled AND NOT is_product"
 CLAIM_KEY = """
 INSERT INTO orders_placedonce (user_id, key, digest, order_id)
 VALUES (%s, %s, %s, nextval(pg_get_serial_sequence('orders_order', 'id')))
@@ -47,18 +50,23 @@ WITH placed AS (
     RETURNING id
 ), told AS (
     INSERT INTO orders_orderevent (order_id, kind, data) SELECT id, 'placed', %(event)s::jsonb FROM placed
+), sent AS (
+    INSERT INTO orders_dispatch (order_id, command, provider_id, provider_service_id, route_position, state, key,
+        is_product)
+    SELECT id, 'add', %(provider)s::bigint, %(provider_service)s::bigint, %(position)s::int, 'QUEUED', %(key)s::uuid,
+        %(is_product)s::bool
+    FROM placed WHERE %(provider)s::bigint IS NOT NULL
 )
-INSERT INTO orders_dispatch (order_id, command, provider_id, provider_service_id, route_position, state, key)
-SELECT id, 'add', %(provider)s::bigint, %(provider_service)s::bigint, %(position)s::int, 'QUEUED', %(key)s::uuid
-FROM placed RETURNING order_id
+SELECT id FROM placed
 """
 
 
-def request_digest(action: str, request: OrderRequest) -> str:
+def request_digest(request: OrderRequest) -> str:
     """Return the digest that says whether two requests under one idempotency key are the same one.
 
     Over the action and the parsed request, never over raw bytes, the key or the price (ARCHITECTURE 2).
     """
+    action = "add_product_order" if request.service.is_product else "add"
     said = [action, request.service.pk, request.link, request.units, sorted(request.details.items())]
     return hashlib.sha256(json.dumps(said, ensure_ascii=False).encode()).hexdigest()
 
@@ -81,7 +89,7 @@ def place_order(
     with transaction.atomic(durable=True):
         order_id = None
         if idempotency_key:
-            digest = request_digest("add", request)
+            digest = request_digest(request)
             order_id = _claim_key(user_id, idempotency_key, digest)
             if order_id is None:
                 return _placed_before(user_id, idempotency_key, digest)
@@ -90,7 +98,11 @@ def place_order(
         if quoted_rate is not None and quoted_rate != price.rate:
             raise PriceMovedError(quoted_rate, price.rate)
         said = _tell(request, terms, price) | (_tell_key(api_key, idempotency_key) if api_key else {})
+        if request.service.is_product:
+            delivering.check_stock(terms, request.units)
         placed = _insert(_values(user_id, request, terms, price) | {"id": order_id, "event": json.dumps(said)})
+        if terms.provider_id is None:
+            delivering.hand_over(placed)
         if api_key:
             api_keys.spend(api_key, price.charge)
         # The account's row lock comes last and is held only until the commit.
@@ -147,6 +159,7 @@ def _values(user_id: int, request: OrderRequest, terms: pricing.Terms, price: pr
         "exchange_rate": terms.exchange_rate,
         "cost": price.cost,
         "provider": terms.provider_id,
+        "is_product": request.service.is_product,
         "provider_service": terms.provider_service_id,
         "position": terms.route_position,
         "key": uuid.uuid4(),
@@ -195,16 +208,25 @@ def is_repeated(service: Service, values: Mapping[str, str], digest: str) -> boo
         request = parse_order(service, values, today=datetime.date.min)
     except UserError:
         return False
-    return request_digest("add", request) == digest
+    return request_digest(request) == digest
 
 
 def find_service(text: str) -> Service:
     """Return the service on sale with this id; raise UserError in the wire's words when there is none."""
     if text.isascii() and text.isdigit() and len(text) < 19:
         # Written by hand: building this query would take longer than running it, at every order.
-        for service in Service.objects.raw("SELECT * FROM catalog_service WHERE id = %s AND enabled", [int(text)]):
+        for service in Service.objects.raw(FIND_SERVICE, [int(text)]):
             return service
     raise UserError("Incorrect service ID", field="service")
+
+
+def find_product(text: str) -> Service:
+    """Return the product on sale with this id; raise UserError in the wire's words when there is none."""
+    number = read_id(text)
+    on_sale = Service.objects.filter(pk=number or 0, enabled=True, is_product=True).select_related("product")
+    for service in on_sale:
+        return service
+    raise UserError("Incorrect product ID", field="product")
 
 
 def prune_placed_once() -> int:

@@ -113,6 +113,7 @@ def give_way(dispatch: Dispatch, reason: str) -> bool:
         order_id=dispatch.order_id,
         provider_id=route.provider_service.provider_id,
         provider_service=route.provider_service,
+        is_product=dispatch.is_product,
         route_position=route.position,
         due_at=timezone.now(),
     )

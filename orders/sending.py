@@ -30,9 +30,14 @@ def send(client: Client, load: Sequence[Claim]) -> dict[Claim, Outcome]:
     """Make the one call of a load and return what came of it, never raising: a lane has nobody to catch for it."""
     try:
         if load[0].command == Command.ADD:
-            return {claim: client.add(claim.params, idempotency_key=claim.key) for claim in load}
+            return {claim: _add(client, claim) for claim in load}
         ask = client.refill if load[0].command == Command.REFILL else client.cancel
         answers = ask([claim.remote_id for claim in load])
         return {claim: answers.get(claim.remote_id) for claim in load}
     except Exception as error:  # noqa: BLE001 - an error nobody thought of is doubt, and settles as such
         return dict.fromkeys(load, error)
+
+
+def _add(client: Client, claim: Claim) -> Added:
+    place = client.add_product_order if claim.is_product else client.add
+    return place(claim.params, idempotency_key=claim.key)

@@ -23,8 +23,8 @@ from catalog import connecting, pacing
 from catalog.models import Provider
 from catalog.providers.client import Client
 from catalog.providers.errors import ProviderError
-from catalog.providers.replies import ItemError, StatusReport
-from orders import lifecycle, parts, refills
+from catalog.providers.replies import ItemError, ProductReport, StatusReport
+from orders import delivering, lifecycle, parts, refills
 from orders.asking import Answers, ask
 from orders.models import ChildOrder, Dispatch, Order, OrderEvent, Refill
 
@@ -43,6 +43,7 @@ SINGLE_FOR = datetime.timedelta(minutes=30)
 # That a provider does not know an order is believed only late (PROTOCOL 6.4).
 BELIEVED_AFTER = datetime.timedelta(hours=24)
 BELIEVED_CHECKS = 3
+LONGEST_NOTE = 300  # its column
 
 _guard = threading.Lock()
 _at_work: set[int] = set()
@@ -50,14 +51,15 @@ _at_work: set[int] = set()
 TAKE_DUE = """
 UPDATE orders_dispatch SET poll_at = %(again)s WHERE id IN (
     SELECT id FROM orders_dispatch
-    WHERE provider_id = %(provider)s AND poll_at <= %(now)s
+    WHERE provider_id = %(provider)s AND poll_at <= %(now)s AND is_product = %(products)s
     ORDER BY poll_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ) RETURNING remote_id, order_id, id
 """
 
 COUNT_DUE = """
 SELECT count(*) FROM (
-    SELECT FROM orders_dispatch WHERE provider_id = %(provider)s AND poll_at <= %(now)s LIMIT %(limit)s
+    SELECT FROM orders_dispatch WHERE provider_id = %(provider)s AND poll_at <= %(now)s
+        AND is_product = %(products)s LIMIT %(limit)s
 ) due
 """
 
@@ -115,7 +117,8 @@ def sync_provider(provider_id: int, *, everything: bool = False) -> int:
     looked = 0
     try:
         with connecting.connect(provider) as client:
-            looked = _look(provider, client)
+            looked = _look(provider, client, products=False)
+            looked += _look(provider, client, products=True)
             parts.sync(provider, client)
             refills.sync(provider, client)
     except ProviderError as error:
@@ -124,32 +127,36 @@ def sync_provider(provider_id: int, *, everything: bool = False) -> int:
     return looked
 
 
-def _look(provider: Provider, client: Client) -> int:
-    """Make rounds until nothing is due, the run's time is over, or nobody answers. Raises ProviderError."""
+def _look(provider: Provider, client: Client, *, products: bool) -> int:
+    """Make rounds until nothing is due, the run's time is over, or nobody answers. Raises ProviderError.
+
+    Orders of products have ids of their own there, so they are never looked at together with others.
+    """
     looked, end = 0, time.monotonic() + RUN_SECONDS
     single = provider.single_until is not None and provider.single_until > timezone.now()
     size = 1 if single else client.connection.dialect.batch_size
     for _round in range(MOST_ROUNDS):
         now = timezone.now()
-        calls = _take_turns(provider, size, now)
+        calls = _take_turns(provider, size, now, products=products)
         if calls == 0 and not _wait_for_turn(provider, end):
             break
-        batch = _take_due(provider, calls * size, now=now) if calls else {}
+        batch = _take_due(provider, calls * size, now=now, products=products) if calls else {}
         if calls and not batch:
             break
         if batch:
-            looked += _look_at(provider, client, batch, size)
+            looked += _look_at(provider, client, batch, size, products=products)
         if time.monotonic() > end:
             break
     return looked
 
 
-def _take_turns(provider: Provider, size: int, now: datetime.datetime) -> int:
+def _take_turns(provider: Provider, size: int, now: datetime.datetime, *, products: bool) -> int:
     """Return how many calls may be made now for what is due; a bucket is asked for no more than are needed."""
     if not pacing.is_limited(provider):
         return MOST_CALLS
     with connection.cursor() as cursor:
-        cursor.execute(COUNT_DUE, {"provider": provider.pk, "now": now, "limit": MOST_CALLS * size})
+        limit = MOST_CALLS * size
+        cursor.execute(COUNT_DUE, {"provider": provider.pk, "now": now, "limit": limit, "products": products})
         due: int = cursor.fetchone()[0]
     # Nothing due: one call that finds nothing ends the run.
     return pacing.take(provider.pk, pacing.Kind.READ, -(-due // size)) if due else MOST_CALLS
@@ -165,19 +172,30 @@ def _wait_for_turn(provider: Provider, end: float) -> bool:
     return True
 
 
-def _take_due(provider: Provider, limit: int, *, now: datetime.datetime) -> dict[str, Due]:
+def _take_due(provider: Provider, limit: int, *, now: datetime.datetime, products: bool) -> dict[str, Due]:
     """Take due orders out of the way of other workers, and return them by remote id."""
     patience = connecting.connect_timeout(provider) + connecting.read_timeout(provider) + RETRY_AFTER
     again = now + datetime.timedelta(seconds=patience)
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(TAKE_DUE, {"provider": provider.pk, "now": now, "again": again, "limit": limit})
+        values: dict[str, Any] = {
+            "provider": provider.pk,
+            "now": now,
+            "again": again,
+            "limit": limit,
+            "products": products,
+        }
+        cursor.execute(TAKE_DUE, values)
         return {remote_id: Due(order_id, dispatch_id) for remote_id, order_id, dispatch_id in cursor.fetchall()}
 
 
-def _look_at(provider: Provider, client: Client, batch: Mapping[str, Due], size: int) -> int:
+def _look_at(provider: Provider, client: Client, batch: Mapping[str, Due], size: int, *, products: bool) -> int:
     """Ask about a batch and apply what is known; raise the failure when nobody answered at all."""
     answers = ask(
-        client, list(batch), size=size, spare=lambda wanted: pacing.take(provider.pk, pacing.Kind.READ, wanted)
+        client,
+        list(batch),
+        size=size,
+        spare=lambda wanted: pacing.take(provider.pk, pacing.Kind.READ, wanted),
+        products=products,
     )
     if answers.failures and not answers.news:
         raise answers.failures[0]
@@ -190,6 +208,8 @@ def _look_at(provider: Provider, client: Client, batch: Mapping[str, Due], size:
         logger.warning("provider %s answers no batches: asked for single orders for a while", provider)
         Provider.objects.filter(pk=provider.pk).update(single_until=timezone.now() + SINGLE_FOR)
     _apply(provider, batch, answers)
+    if products:
+        _take_goods(batch, answers)
     return len(batch)
 
 
@@ -206,7 +226,7 @@ def _apply(provider: Provider, batch: Mapping[str, Due], answers: Answers) -> No
             continue
         report = read_report(provider, answer, order)
         moving = True
-        if order.is_spread and answer.children:
+        if isinstance(answer, StatusReport) and order.is_spread and answer.children:
             parts.store_children(order.pk, batch[remote_id].dispatch_id, answer.children)
         if lifecycle.moves(order, report):
             order = lifecycle.advance(order.pk, report)
@@ -239,11 +259,13 @@ def _look_again(looks: Mapping[int, tuple[datetime.datetime | None, bool]], orde
             lifecycle.mark(order_id, Order.Attention.LOST, OrderEvent.Kind.ATTENTION, {})
 
 
-def read_report(provider: Provider, answer: StatusReport, order: Order) -> lifecycle.Report:
+def read_report(provider: Provider, answer: StatusReport | ProductReport, order: Order) -> lifecycle.Report:
     """Turn a provider's answer into a report in the panel's currency; its `charge` is used for reports alone."""
     cost = None
     if answer.charge is not None and answer.charge >= 0:
         cost = round_charge(EXACT.multiply(answer.charge, provider.exchange_rate))
+    if isinstance(answer, ProductReport):
+        return lifecycle.Report(status=answer.status, word=answer.word, remains=answer.remains, cost=cost)
     done = answer.posts if answer.runs is None else answer.runs
     return lifecycle.Report(
         status=answer.status,
@@ -253,6 +275,17 @@ def read_report(provider: Provider, answer: StatusReport, order: Order) -> lifec
         cost=cost,
         parts_done=done if order.is_spread else None,
     )
+
+
+def _take_goods(batch: Mapping[str, Due], answers: Answers) -> None:
+    """Keep what a provider says about orders of products beside their status: notes, and goods ready to be fetched."""
+    told = {batch[key].order_id: answer for key, answer in answers.news.items() if isinstance(answer, ProductReport)}
+    for order_id, answer in told.items():
+        if answer.note:
+            note = answer.note[:LONGEST_NOTE]
+            Order.objects.filter(pk=order_id).exclude(note=note).update(note=note)
+    ready = {Order.Status.COMPLETED, Order.Status.PARTIAL}
+    delivering.expect({key: answer.result for key, answer in told.items() if answer.result and answer.status in ready})
 
 
 def next_look(order: Order, *, moving: bool = False) -> datetime.datetime | None:

@@ -3,7 +3,7 @@
 from celery import shared_task
 from celery.signals import worker_shutting_down
 
-from orders import auditing, claiming, doubting, forwarding, placing, refills, resolving, syncing, trying
+from orders import auditing, claiming, delivering, doubting, forwarding, placing, refills, resolving, syncing, trying
 from orders.webhooks import sending
 
 
@@ -32,6 +32,17 @@ def sync_due() -> None:
 @shared_task
 def sync_provider(provider_id: int) -> None:
     syncing.sync_alone(provider_id)
+
+
+@shared_task(time_limit=60)
+def fetch_due() -> None:
+    for provider_id in delivering.due_providers():
+        fetch_provider.apply_async((provider_id,), expires=60)
+
+
+@shared_task
+def fetch_provider(provider_id: int) -> None:
+    delivering.fetch_provider(provider_id)
 
 
 @shared_task

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from accounts.money import share
 from accounts.templatetags.money import count, money, short
@@ -90,6 +90,9 @@ def _tell(order: Order, event: OrderEvent, returned: OrderEvent | None) -> Step:
         return Step(
             event.created_at, _("Placed and paid"), sum=_price_sum(event.data), detail=_tell_placing(order, event)
         )
+    if event.kind == Kind.DELIVERED:
+        lines = ngettext("%(count)d line handed over", "%(count)d lines handed over", event.data["lines"])
+        return Step(event.created_at, lines % {"count": event.data["lines"]}, tone=Status.COMPLETED)
     if event.kind == Kind.ACCEPTED:
         return Step(event.created_at, _("Accepted for delivery"), tone=Status.PROCESSING)
     status = str(event.data.get("to", ""))

@@ -53,7 +53,7 @@ def place_trial(key: UsedKey, user_id: int, request: OrderRequest, *, idempotenc
     Raises UserError as `placing.place_order` does. Opens the transaction itself.
     """
     placing.check_key(idempotency_key)
-    digest = placing.request_digest("add", request)
+    digest = placing.request_digest(request)
     with transaction.atomic():
         if idempotency_key and (before := _find_before(key.id, idempotency_key)):
             return _placed_before(before, digest)

@@ -26,6 +26,7 @@ app.conf.beat_schedule = {
     "sweep": every(5, "orders.tasks.sweep_ended_leases"),
     "sync": every(min(settings.SYNC_EVERY_SECONDS, 5), "orders.tasks.sync_due"),
     "look into doubts": every(15, "orders.tasks.look_into_doubts"),
+    "fetch goods": every(5, "orders.tasks.fetch_due"),
     "release": every(60, "orders.tasks.release_held"),
     "deliver webhooks": every(5, "orders.tasks.deliver_webhooks"),
     "expire refills": every(3600, "orders.tasks.expire_refills"),

@@ -12,14 +12,15 @@ from django.test import Client
 
 from accounts import api_keys, ledger
 from accounts.models import User
-from catalog import secrets
-from catalog.models import Category, Provider, ProviderService, Route, Service
+from catalog import secrets, stock
+from catalog.models import Category, Product, Provider, ProviderService, Route, Service
 from catalog.providers.sandbox import Sandbox, serving
 from orders import auditing, forms, placing
 from orders.models import Order
 
 Fund = Callable[[User, str], None]
 MakeService = Callable[..., Service]
+MakeProduct = Callable[..., Service]
 Place = Callable[..., Order]
 
 numbers = itertools.count(1)
@@ -111,6 +112,40 @@ def make_service(provider: Provider) -> MakeService:
             max=values["max"],
         )
         Route.objects.create(service=service, provider_service=remote)
+        return service
+
+    return make
+
+
+@pytest.fixture
+def make_product(db: None) -> MakeProduct:
+    """Make a product on sale: of our own stock with these `lines`, by hand, or of a provider with its id there.
+
+    Fields are those of the service and of the product; `provider` and `remote_id` make it a provider's.
+    """
+
+    def make(**fields: Any) -> Service:
+        own = {name: fields.pop(name) for name in ("kind", "require", "warranty_days", "unit_cost") if name in fields}
+        source = fields.pop("source", Product.Source.STOCK)
+        lines, provider, remote_id = fields.pop("lines", ()), fields.pop("provider", None), fields.pop("remote_id", "")
+        values = {"name": "Licence key", "min": 1, "max": 100, "own_rate": Decimal("2.50"), **fields}
+        category = values.pop("category", None) or Category.objects.get_or_create(name="Keys")[0]
+        service = Service.objects.create(category=category, is_product=True, **values)
+        product = Product.objects.create(service=service, source="provider" if provider else source, **own)
+        if provider is not None:
+            remote = ProviderService.objects.create(
+                provider=provider,
+                remote_id=remote_id,
+                name=service.name,
+                type=product.kind,
+                rate=Decimal("0.50"),
+                min=1,
+                max=50,
+                is_product=True,
+            )
+            Route.objects.create(service=service, provider_service=remote)
+        if lines:
+            stock.upload(product, "\n".join(lines), actor_id=None)
         return service
 
     return make

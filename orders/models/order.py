@@ -35,6 +35,7 @@ class Order(models.Model):
         REVIVED = "revived", _("The provider reports news of a canceled order")
         GHOST = "ghost", _("A second id turned up at the provider")
         LOST = "lost", _("The provider says it does not know the order")
+        GOODS = "goods", _("What was bought has not come from the provider")
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="orders")
     service = models.ForeignKey(Service, on_delete=models.PROTECT, related_name="orders")
@@ -113,6 +114,7 @@ class OrderEvent(models.Model):
         REFUNDED = "refunded", _("Money returned")
         REFILL = "refill", _("Refill")
         CANCEL = "cancel", _("Cancellation asked for")
+        DELIVERED = "delivered", _("Handed over")
         # From here on for staff alone: what happened between us and providers.
         ATTEMPT = "attempt", _("Not taken, will be tried again")
         REFUSED = "refused", _("Refused by a provider")
@@ -126,7 +128,7 @@ class OrderEvent(models.Model):
         ATTENTION = "attention", _("Needs attention")
         GHOST = "ghost", _("A second id turned up")
 
-    PUBLIC = (Kind.PLACED, Kind.ACCEPTED, Kind.STATUS, Kind.REFUNDED, Kind.REFILL, Kind.CANCEL)
+    PUBLIC = (Kind.PLACED, Kind.ACCEPTED, Kind.STATUS, Kind.REFUNDED, Kind.REFILL, Kind.CANCEL, Kind.DELIVERED)
 
     order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="events")
     kind = models.CharField(_("kind"), max_length=10, choices=Kind)

@@ -25,6 +25,7 @@ TYPES: Mapping[str, str] = {
     Kind.REFUNDED: "order.refunded",
     Kind.REFILL: "refill.updated",
     Kind.CANCEL: "cancel.updated",
+    Kind.DELIVERED: "order.delivered",
     PING: PING,
 }
 
