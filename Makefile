@@ -18,7 +18,7 @@ PRODUCTION = DATABASE_URL=postgresql://nobody@127.0.0.1:9/none REDIS_URL=redis:/
 	SECRET_KEY="$$(.venv/bin/python -c 'import secrets; print(secrets.token_urlsafe(50))')" \
 	ENCRYPTION_KEYS="$$(.venv/bin/python -c 'from cryptography import fernet as f; print(f.Fernet.generate_key().decode())')"
 
-.PHONY: help run test lint check bench chaos
+.PHONY: help run test lint check bench chaos fuzz
 
 help: ## list these commands
 	@echo "Usage: make COMMAND   (settings: PORT=8000 HOST=127.0.0.1 VAR_DIR=var DEMO=1)"
@@ -44,6 +44,9 @@ bench: $(READY) ## measure what LIMITS asks to be measured
 
 chaos: $(READY) ## kill everything under load (SEED=7 ORDERS=1000 MINUTES=5); 1 where a promise is broken
 	@.venv/bin/python -m tests.chaos --seed $(or $(SEED),7) --orders $(or $(ORDERS),1000) --minutes $(or $(MINUTES),5)
+
+fuzz: $(READY) ## send /api/v2 what nobody should (SEED=7 REQUESTS=100000); 1 where a promise is broken
+	@.venv/bin/python -m tests.fuzz --seed $(or $(SEED),7) --requests $(or $(REQUESTS),100000)
 
 # Made again only when the lock is newer. Debian's python3 may lack what `venv` needs to bring pip, so a pip from outside
 # or uv may do the installing; all three read the same lock and refuse what its hashes do not name.

@@ -8,6 +8,8 @@ from django.http.response import HttpResponseBase
 from panel.api.views import ApiView
 
 PATHS = frozenset({"/api/v2", "/api/v2/"})
+# Where a key may stand outside the body, which nobody can read twice.
+KEPT_KEYS = {"QUERY_STRING": "", "HTTP_AUTHORIZATION": "", "HTTP_X_API_KEY": ""}
 
 
 class AnswerApiFirst:
@@ -22,10 +24,12 @@ class AnswerApiFirst:
         self.answer = ApiView.as_view()
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if request.path_info in PATHS:
-            try:
+        try:
+            if request.path_info in PATHS:
                 return self.answer(request)
-            finally:
-                # A key may stand in it, and what Django logs of a refused method carries the request.
-                request.META["QUERY_STRING"] = ""
-        return self.get_response(request)
+            return self.get_response(request)
+        finally:
+            # What Django logs of a refusal carries the request, also of an address that was mistyped.
+            if request.path_info.startswith("/api/"):
+                request.META.update(KEPT_KEYS)
+                vars(request).pop("headers", None)
