@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
@@ -17,13 +18,25 @@ from accounts.money import plain
 from catalog import pricing
 from catalog.admin_explaining import CustomerFilter, price_url, read_customer, show_price
 from catalog.admin_prices import MarkupInline, read_terms, warn_below_cost
-from catalog.models import Category, Route, Service
+from catalog.models import Category, ProviderService, Route, Service
+
+
+class RouteForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in stubs only
+    """One route of a service; a provider's product delivers products alone, and its service services."""
+
+    def clean_provider_service(self) -> ProviderService:
+        row: ProviderService = self.cleaned_data["provider_service"]
+        service = self.instance.service if self.instance.service_id else None
+        if row.is_product != (service is not None and service.is_product):
+            raise forms.ValidationError(_("A product is delivered by a provider's product, a service by a service."))
+        return row
 
 
 class RouteInline(PanelInline):
     """The provider services that can deliver a service, in the order in which they are tried."""
 
     model = Route
+    form = RouteForm
     fields = ("position", "provider_service", "provider", "cost", "enabled")
     readonly_fields = ("provider", "cost")
     autocomplete_fields = ("provider_service",)
@@ -93,6 +106,16 @@ class ServiceAdmin(PanelAdmin):
         ),
         (_("Refills"), {"fields": ("refill_days", "refill_after_hours", "refill_limit"), "classes": ("collapse",)}),
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Service]:
+        """List services alone: products have a list of their own, but share this page for their routes."""
+        services: QuerySet[Service] = super().get_queryset(request)
+        is_list = request.resolver_match is not None and request.resolver_match.url_name == "catalog_service_changelist"
+        return services.filter(is_product=False) if is_list else services
+
+    def get_readonly_fields(self, _request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """Leave to a product what every product is (`product_is_sold_plainly`)."""
+        return ("type", "refill", "dripfeed") if obj is not None and obj.is_product else ()
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Read the terms of all services of the page in one query."""

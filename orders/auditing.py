@@ -6,6 +6,7 @@ from django.db import connection, transaction
 from django.db.models import F, QuerySet
 
 from accounts import auditing
+from orders import auditing_stock
 from orders.models import Dispatch, Order
 
 logger = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ def find_differences() -> list[str]:
             *auditing.find_differences(),
             *(row for query in (CHARGES, REFUNDS, STRAYS, DISPATCHES) for row in auditing.run(query)),
             *map(_tell_loss, find_known_losses()),
+            *auditing_stock.find_differences(),
         ]
 
 
