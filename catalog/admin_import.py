@@ -1,11 +1,11 @@
 """The import wizard: choose from a provider's list, price, name, look, and put on sale. Nothing is written before.
 
-What was chosen so far waits in the session, so each step is a page of its own that works without JavaScript.
+There is one for each of a provider's lists, of services and of products, with addresses and a choice of its own. Each
+step is a page that works without JavaScript.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, cast
 
 from django.contrib import messages
@@ -13,30 +13,23 @@ from django.core.exceptions import PermissionDenied
 from django.core.paginator import Page, Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext
 from unfold.admin import ModelAdmin
 
 from accounts.admin_pages import NOTHING, amount, change_url
-from catalog import choosing
+from catalog import choosing, reading
 from catalog.admin_import_forms import NameForm, PriceForm
-from catalog.choosing import Choice, Draft, Price
+from catalog.admin_import_wizard import Wizard, name_step
+from catalog.choosing import Draft, PutOnSale
 from catalog.models import Category, Provider
 
 # So many boxes a page has, which also keeps its fields below what Django takes from one form.
 PER_PAGE = 200
 MOST_MAPPED = 300
 SAMPLES = 5
-STEPS: tuple[tuple[str, str | Promise], ...] = (
-    ("import", gettext_lazy("Choose")),
-    ("import_prices", gettext_lazy("Prices")),
-    ("import_names", gettext_lazy("Names and categories")),
-    ("import_confirm", gettext_lazy("Look and confirm")),
-)
-Step = Callable[["Wizard"], HttpResponse]
+Step = Callable[[Wizard], HttpResponse]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,74 +44,14 @@ class Line:
     margin: str
 
 
-@dataclass
-class Wizard:
-    """One request of the wizard: who asks, for which provider, and what was chosen so far."""
-
-    page: ModelAdmin
-    request: HttpRequest
-    provider: Provider
-
-    def __post_init__(self) -> None:
-        kept = self.request.session.get(self._key, {})
-        self.rows: set[int] = set(kept.get("rows", ()))
-        self.price: dict[str, str] = kept.get("price", {})
-        self.categories: dict[str, str] = kept.get("categories", {})
-        self.template: str = kept.get("template", choosing.TEMPLATE)
-
-    @property
-    def _key(self) -> str:
-        return f"import:{self.provider.pk}"
-
-    @property
-    def choice(self) -> Choice:
-        """What was chosen so far, as the verbs take it."""
-        return Choice(self.provider, self.rows, read_price(self.price), self.categories, self.template)
-
-    def keep(self) -> None:
-        """Keep what was chosen for the next page."""
-        self.request.session[self._key] = {
-            "rows": sorted(self.rows),
-            "price": self.price,
-            "categories": self.categories,
-            "template": self.template,
-        }
-
-    def forget(self) -> None:
-        """Begin anew."""
-        self.request.session.pop(self._key, None)
-
-    def url(self, step: str) -> str:
-        """Return the address of a step."""
-        return reverse(f"admin:catalog_provider_{step}", args=[self.provider.pk])
-
-    def go(self, step: str, query: str = "") -> HttpResponse:
-        """Lead to a step."""
-        return redirect(self.url(step) + (f"?{query}" if query else ""))
-
-    def show(self, step: str, **context: Any) -> HttpResponse:
-        """Show the page of a step."""
-        steps = [(label, self.url(name), name == step) for name, label in STEPS]
-        words = {
-            **self.page.admin_site.each_context(self.request),
-            "opts": self.page.model._meta,  # noqa: SLF001 - the public way to a model's names
-            "title": _("Import services from %s") % self.provider,
-            "provider": self.provider,
-            "steps": steps,
-            "chosen": len(self.rows),
-            **context,
-        }
-        return TemplateResponse(self.request, f"admin/panel/{step}.html", words)
-
-
 def list_urls(page: ModelAdmin) -> list[URLPattern]:
     """Return the addresses of the wizard's steps."""
 
-    def serve(step: Step) -> Callable[..., HttpResponse]:
+    def serve(step: Step, *, is_product: bool) -> Callable[..., HttpResponse]:
         def view(request: HttpRequest, pk: int) -> HttpResponse:
             if not (page.has_change_permission(request) and request.user.has_perm("catalog.add_service")):
                 raise PermissionDenied
-            return step(Wizard(page, request, get_object_or_404(Provider, pk=pk)))
+            return step(Wizard(page, request, get_object_or_404(Provider, pk=pk), is_product))
 
         return cast("Callable[..., HttpResponse]", page.admin_site.admin_view(view))
 
@@ -129,7 +62,12 @@ def list_urls(page: ModelAdmin) -> list[URLPattern]:
         ("confirm/", "import_confirm", confirm),
     )
     return [
-        path(f"<int:pk>/import/{address}", serve(step), name=f"catalog_provider_{name}")
+        path(
+            f"<int:pk>/import/{'products/' if is_product else ''}{address}",
+            serve(step, is_product=is_product),
+            name=f"catalog_provider_{name_step(name, is_product=is_product)}",
+        )
+        for is_product in (False, True)
         for address, name, step in pages
     ]
 
@@ -144,10 +82,12 @@ def choose(wizard: Wizard) -> HttpResponse:
     text, category = request.GET.get("q", "").strip(), request.GET.get("category")
     rows = None
     if text:
-        rows = choosing.search(choosing.list_rows(wizard.provider), text)
+        rows = choosing.search(wizard.list_rows(), text)
     elif category is not None:
-        rows = choosing.list_rows(wizard.provider).filter(category=category)
-    listed: Any = choosing.list_groups(wizard.provider, wizard.rows) if rows is None else rows
+        rows = wizard.list_rows().filter(category=category)
+    listed: Any = rows
+    if rows is None:
+        listed = choosing.list_groups(wizard.provider, wizard.rows, is_product=wizard.is_product)
     found = paginate(request, listed)
     for row in found if rows is not None else ():
         row.ticked = row.pk in wizard.rows
@@ -158,8 +98,9 @@ def choose(wizard: Wizard) -> HttpResponse:
         found=found,
         by_category=rows is None,
         query=keep_query(request),
-        empty=not wizard.provider.services.exists(),
-        sync_url=start_sync_url(wizard.provider),
+        empty=not wizard.provider.services.filter(is_product=wizard.is_product).exists(),
+        read_at=reading.last_read(wizard.provider, is_product=wizard.is_product),
+        sync_url=start_sync_url(wizard.provider, is_product=wizard.is_product),
     )
 
 
@@ -167,17 +108,17 @@ def tick(wizard: Wizard) -> None:
     """Take over what was ticked and unticked on a page; a category that is partly chosen stays so unless ticked."""
     posted = wizard.request.POST
     if "all" in posted:
-        wizard.rows |= set(choosing.list_new(wizard.provider).values_list("pk", flat=True))
+        wizard.rows |= set(wizard.list_new().values_list("pk", flat=True))
         return
     if "none" in posted:
         wizard.rows = set()
         return
     ticked, whole = set(posted.getlist("category")), set(posted.getlist("whole"))
-    wizard.rows -= choosing.choose_groups(wizard.provider, whole - ticked)
-    wizard.rows |= choosing.choose_groups(wizard.provider, ticked - whole)
+    wizard.rows -= choosing.choose_groups(wizard.provider, whole - ticked, is_product=wizard.is_product)
+    wizard.rows |= choosing.choose_groups(wizard.provider, ticked - whole, is_product=wizard.is_product)
     shown = {int(pk) for pk in posted.get("shown", "").split(",") if pk.isdigit()}
     wanted = {int(pk) for pk in posted.getlist("row") if pk.isdigit()}
-    wizard.rows = (wizard.rows - shown) | choosing.pick(wizard.provider, wanted).keys()
+    wizard.rows = (wizard.rows - shown) | wizard.pick(wanted).keys()
 
 
 def set_prices(wizard: Wizard) -> HttpResponse:
@@ -198,7 +139,7 @@ def set_names(wizard: Wizard) -> HttpResponse:
     request = wizard.request
     if not wizard.rows:
         return ask_to_choose(wizard)
-    proposed = choosing.propose_categories(wizard.provider, wizard.rows)
+    proposed = choosing.propose_categories(wizard.provider, wizard.rows, is_product=wizard.is_product)
     shown = dict(list(proposed.items())[:MOST_MAPPED])
     form = NameForm({**shown, **wizard.categories}, shown, wizard.template, request.POST or None)
     if form.is_valid():
@@ -222,7 +163,7 @@ def confirm(wizard: Wizard) -> HttpResponse:
     if wizard.request.method == "POST":
         done = choosing.put_on_sale(wizard.choice)
         wizard.forget()
-        told = tell_done(done.on_sale, done.off_sale, done.left_out)
+        told = tell_done(done, is_product=wizard.is_product)
         wizard.page.log_change(wizard.request, wizard.provider, f"Imported: {told}")
         messages.success(wizard.request, told)
         return redirect(change_url(wizard.provider))
@@ -231,7 +172,7 @@ def confirm(wizard: Wizard) -> HttpResponse:
 
 def preview(wizard: Wizard) -> dict[str, Any]:
     """Return a page of what the chosen rows would become."""
-    found = paginate(wizard.request, list(choosing.pick(wizard.provider, wizard.rows)))
+    found = paginate(wizard.request, list(wizard.pick(wizard.rows)))
     drafts = read_drafts(wizard, found)
     return {"lines": [draw_line(one) for one in drafts], "found": found, "query": keep_query(wizard.request)}
 
@@ -240,7 +181,7 @@ def draw_line(one: Draft) -> Line:
     """Return a draft as the preview shows it; what will not be on sale says why and has no rate."""
     return Line(
         name=f"{one.row.remote_id} · {one.name}",
-        about=f"{one.category} · {one.kind}",
+        about=f"{one.category} · {one.type}",
         note=str(one.note),
         cost=amount(one.cost),
         rate=NOTHING if one.note else amount(one.rate),
@@ -250,30 +191,27 @@ def draw_line(one: Draft) -> Line:
 
 def read_drafts(wizard: Wizard, row_ids: Iterable[int]) -> list[Draft]:
     """Return what some of the chosen rows would become."""
-    rows = choosing.list_new(wizard.provider).filter(pk__in=list(row_ids))
+    rows = wizard.list_new().filter(pk__in=list(row_ids))
     return choosing.draft(wizard.choice, list(rows))
 
 
 def ask_to_choose(wizard: Wizard) -> HttpResponse:
     """Lead back to the first step, since the others need something to work on."""
-    messages.info(wizard.request, _("Choose some services first."))
+    messages.info(wizard.request, _("Choose something first."))
     return wizard.go("import")
 
 
-def tell_done(on_sale: int, off_sale: int, left_out: int) -> str:
+def tell_done(done: PutOnSale, *, is_product: bool) -> str:
     """Say what putting on sale did."""
-    words = [ngettext("%s service put on sale", "%s services put on sale", on_sale) % on_sale]
-    if off_sale:
-        words.append(_("%s imported, not on sale") % off_sale)
-    if left_out:
-        words.append(_("%s left out: they changed meanwhile") % left_out)
+    if is_product:
+        words = [ngettext("%s product put on sale", "%s products put on sale", done.on_sale) % done.on_sale]
+    else:
+        words = [ngettext("%s service put on sale", "%s services put on sale", done.on_sale) % done.on_sale]
+    if done.off_sale:
+        words.append(_("%s imported, not on sale") % done.off_sale)
+    if done.left_out:
+        words.append(_("%s left out: they changed meanwhile") % done.left_out)
     return ", ".join(words)
-
-
-def read_price(kept: dict[str, str]) -> Price | None:
-    """Return the price that was asked for; None where all of it was left empty."""
-    values = {name: Decimal(text) for name, text in kept.items()}
-    return Price(**values) if values else None
 
 
 def paginate(request: HttpRequest, rows: Any) -> Page[Any]:
@@ -288,6 +226,7 @@ def keep_query(request: HttpRequest) -> str:
     return query.urlencode()
 
 
-def start_sync_url(provider: Provider) -> str:
-    """Return the address at which reading a provider's list is asked for; `?review=1` lets it wait for a person."""
-    return reverse("admin:catalog_sync_start", args=[provider.pk])
+def start_sync_url(provider: Provider, *, is_product: bool = False) -> str:
+    """Return the address at which reading a provider's list is asked for; `review=1` lets it wait for a person."""
+    url = reverse("admin:catalog_sync_start", args=[provider.pk])
+    return f"{url}?products=1" if is_product else url

@@ -43,7 +43,14 @@ class ProviderServiceAdmin(ReadOnlyAdmin):
         "waiting",
     )
     list_display_links = ("remote_id", "name")
-    list_filter = ("provider", OnSaleFilter, "waiting", ("vanished_at", admin.EmptyFieldListFilter), "type")
+    list_filter = (
+        "provider",
+        "is_product",
+        OnSaleFilter,
+        "waiting",
+        ("vanished_at", admin.EmptyFieldListFilter),
+        "type",
+    )
     list_select_related = ("provider",)
     search_fields = ("=remote_id", "name", "category")
     ordering = ("provider", "id")

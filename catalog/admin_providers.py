@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST
 from accounts.admin_pages import NOTHING, Button, StaffRequest, change_url, column
 from accounts.errors import UserError
 from accounts.money import plain
-from catalog import adding, admin_import, connecting
+from catalog import adding, admin_import, connecting, receiving
 from catalog.admin_adding import ask_for_provider, tell_balance
 from catalog.admin_dialect import ask_dialect
 from catalog.admin_forms import ProviderForm
@@ -78,7 +78,7 @@ class ProviderAdmin(HealthColumns):
             {"fields": (("accepted", "refused", "unclear"), ("median", "slow"), ("latency", "slowest"))},
         ),
         (
-            _("Its list of services"),
+            _("Its lists of services and products"),
             {"fields": (("sync_minutes", "synced_at"), ("brake_gone_percent", "brake_rate_percent"))},
         ),
         (
@@ -130,12 +130,9 @@ class ProviderAdmin(HealthColumns):
             return []
         paused = connecting.is_paused(row)
         pause = ("resume", _("Resume"), "play_arrow") if paused else ("pause", _("Pause"), "pause")
-        sync = admin_import.start_sync_url(row)
         return [
             Button(_("Test connection"), button_url("test", row), "network_check", post=True),
-            Button(_("Import services"), button_url("import", row), "download"),
-            Button(_("Sync services"), sync, "sync", post=True),
-            Button(_("Sync, let me look first"), f"{sync}?review=1", "difference", post=True),
+            *list_list_buttons(row),
             Button(_("How it speaks"), button_url("dialect", row), "forum"),
             Button(_("Health"), reverse("provider_health_services", args=[row.pk]), "monitor_heart"),
             Button(pause[1], button_url(pause[0], row), pause[2], post=True),
@@ -217,6 +214,24 @@ class ProviderAdmin(HealthColumns):
         if not self.has_change_permission(request):
             raise PermissionDenied
         return get_object_or_404(Provider, pk=pk)
+
+
+def list_list_buttons(provider: Provider) -> list[Button]:
+    """Return what can be done with a provider's list of services, and with that of products where it has one."""
+    sync = admin_import.start_sync_url(provider)
+    buttons = [
+        Button(_("Import services"), button_url("import", provider), "download"),
+        Button(_("Sync services"), sync, "sync", post=True),
+        Button(_("Sync, let me look first"), f"{sync}?review=1", "difference", post=True),
+    ]
+    if receiving.sells_products(provider):
+        sync = admin_import.start_sync_url(provider, is_product=True)
+        buttons += [
+            Button(_("Import products"), button_url("import_products", provider), "download"),
+            Button(_("Sync products"), sync, "sync", post=True),
+            Button(_("Sync products, let me look first"), f"{sync}&review=1", "difference", post=True),
+        ]
+    return buttons
 
 
 def button_url(name: str, provider: Provider) -> str:

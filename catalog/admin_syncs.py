@@ -50,17 +50,36 @@ class Tab:
 class SyncAdmin(ReadOnlyAdmin):
     """Readings of providers' lists, newest first; a page of one shows the differences and what can be done."""
 
-    list_display = ("begun", "provider_link", "state_label", "rows", "differences", "why_short", "actor_link")
+    list_display = (
+        "begun",
+        "provider_link",
+        "list_label",
+        "state_label",
+        "listed",
+        "differences",
+        "why_short",
+        "actor_link",
+    )
     list_display_links = ("begun",)
-    list_filter = ("state", "provider")
+    list_filter = ("state", "is_product", "provider")
     list_select_related = ("provider", "actor")
     ordering = ("-id",)
     list_before_template: Any = "admin/panel/sync_waiting_link.html"
     change_form_outer_before_template: Any = "admin/panel/sync.html"
     fieldsets = (
-        (None, {"fields": (("provider_link", "state_text"), ("rows", "differences"), ("created_at", "actor_link"))}),
+        (
+            None,
+            {
+                "fields": (
+                    ("provider_link", "list_label"),
+                    ("state_text", "listed"),
+                    "differences",
+                    ("created_at", "actor_link"),
+                )
+            },
+        ),
     )
-    readonly_fields = ("provider_link", "state_text", "rows", "differences", "created_at", "actor_link")
+    readonly_fields = ("provider_link", "list_label", "state_text", "listed", "differences", "created_at", "actor_link")
 
     @column(_("begun"), ordering="id")
     def begun(self, sync: Sync) -> Any:
@@ -70,6 +89,10 @@ class SyncAdmin(ReadOnlyAdmin):
     def provider_link(self, sync: Sync) -> str:
         return link(sync.provider)
 
+    @column(_("list"), ordering="is_product")
+    def list_label(self, sync: Sync) -> str:
+        return str(_("Products") if sync.is_product else _("Services"))
+
     @column(_("state"), ordering="state", label=LOOKS)
     def state_label(self, sync: Sync) -> tuple[str, str]:
         return sync.state, str(State(sync.state).label)
@@ -77,6 +100,10 @@ class SyncAdmin(ReadOnlyAdmin):
     @column(_("state"))
     def state_text(self, sync: Sync) -> str:
         return str(State(sync.state).label)
+
+    @column(_("listed"), ordering="rows")
+    def listed(self, sync: Sync) -> int:
+        return sync.rows
 
     @column(_("what differed"))
     def differences(self, sync: Sync) -> str:
@@ -113,12 +140,14 @@ class SyncAdmin(ReadOnlyAdmin):
             context |= {
                 "sync": sync,
                 "tabs": list_tabs(sync, kind),
-                "lines": telling.tell(sync.provider, cast("list[SyncChange]", shown.object_list)),
+                "lines": telling.tell(
+                    sync.provider, cast("list[SyncChange]", shown.object_list), is_product=sync.is_product
+                ),
                 "found": shown,
                 "query": urlencode({"kind": kind}),
                 "can_decide": may and sync.state == State.WAITING,
                 "can_apply": sync.changes.filter(applied=False).exists(),
-                "can_undo": may and sync.state == State.APPLIED and following.last_applied(sync.provider_id) == sync,
+                "can_undo": may and sync.state == State.APPLIED and following.last_applied(sync) == sync,
             }
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -134,11 +163,14 @@ class SyncAdmin(ReadOnlyAdmin):
         return [*own, confirm, waiting, *super().get_urls()]
 
     def start(self, request: StaffRequest, pk: int) -> HttpResponse:
-        """Ask for a provider's list to be read; a worker does within seconds. `review` lets it wait in any case."""
+        """Ask for a provider's list to be read; a worker does within seconds. `review` lets it wait in any case.
+
+        `products` asks for that list of its two.
+        """
         check(request)
         provider = get_object_or_404(Provider, pk=pk)
-        review = "review" in request.GET or "review" in request.POST
-        sync = reading.request_sync(provider.pk, actor_id=request.user.pk, review=review)
+        review, is_product = (name in request.GET or name in request.POST for name in ("review", "products"))
+        sync = reading.request_sync(provider.pk, is_product=is_product, actor_id=request.user.pk, review=review)
         return redirect(change_url(sync))
 
     def decide(self, request: StaffRequest, pk: int) -> HttpResponse:
@@ -184,7 +216,7 @@ class SyncAdmin(ReadOnlyAdmin):
         context = {
             **self.admin_site.each_context(request),
             "opts": self.model._meta,  # noqa: SLF001 - the public way to a model's names
-            "title": _("Services that wait to be confirmed"),
+            "title": _("Waiting to be confirmed"),
             "found": Paginator(list_waiting(), PER_PAGE).get_page(request.GET.get("page")),
             "may_confirm": request.user.has_perm(NEEDED),
         }

@@ -119,8 +119,9 @@ def make_offers(user_id: int, services: Sequence[Service]) -> list[Offer]:
 
 
 def list_categories() -> QuerySet[Category]:
-    """Return the categories that have a service on sale, in the order that staff gave them."""
-    return Category.objects.filter(Exists(Service.objects.filter(category=OuterRef("pk"), enabled=True)))
+    """Return the categories that have a service on sale, in the order that staff gave them; products have their own."""
+    sold = Service.objects.filter(category=OuterRef("pk"), enabled=True, is_product=False)
+    return Category.objects.filter(Exists(sold))
 
 
 def list_platforms(categories: Iterable[Category]) -> list[str]:
@@ -131,7 +132,7 @@ def list_platforms(categories: Iterable[Category]) -> list[str]:
 
 def find_services(user_id: int, wanted: Wanted) -> QuerySet[Service]:
     """Return the services on sale that are wanted, whatever they cost: by id, by words, and by what they have."""
-    found = Service.objects.filter(enabled=True, **dict.fromkeys(wanted.flags, True))
+    found = Service.objects.filter(enabled=True, is_product=False, **dict.fromkeys(wanted.flags, True))
     if wanted.category_id is not None:
         found = found.filter(category_id=wanted.category_id)
     if wanted.platform:

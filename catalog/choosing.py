@@ -1,4 +1,4 @@
-"""Choosing what to sell of a provider's list: found by category or words, priced and named before anything is written.
+"""Choosing what to sell of a provider's list, of services or of products: found, priced and named before it is written.
 
 It works from the table of what the provider listed when it was last read, never from the network. What a preview shows
 and what is put on sale come from the same draft.
@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.errors import UserError
-from catalog import kinds, pricing
+from catalog import importing, kinds, pricing
 from catalog.models import Category, Markup, Provider, ProviderService, Route, Service
 from catalog.pricing import Terms
 
@@ -56,6 +56,7 @@ class Choice:
     price: Price | None = None
     categories: Mapping[str, str] = field(default_factory=dict)
     template: str = TEMPLATE
+    is_product: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,11 @@ class Draft:
     note: str | Promise = ""
 
     @property
+    def type(self) -> str:
+        """What kind of order it takes, as people read it."""
+        return str(kinds.read_kind(self.row.type).label) if self.row.is_product else str(self.kind.label)
+
+    @property
     def margin(self) -> Decimal:
         """What is left of the rate when the provider is paid, from 0 to 1."""
         return (self.rate - self.cost) / self.rate
@@ -95,26 +101,27 @@ class PutOnSale:
     left_out: int
 
 
-def list_rows(provider: Provider) -> QuerySet[ProviderService]:
+def list_rows(provider: Provider, *, is_product: bool = False) -> QuerySet[ProviderService]:
     """Return what can be chosen of a provider; `service_id` is ours where there is one already."""
     routes = Route.objects.filter(provider_service=OuterRef("pk"))
+    listed = ProviderService.objects.filter(provider=provider, is_product=is_product, vanished_at=None, waiting="")
     return (
-        ProviderService.objects.filter(provider=provider, vanished_at=None, waiting="", min__gte=1, max__gte=F("min"))
+        listed.filter(min__gte=1, max__gte=F("min"))
         .annotate(used=Exists(routes), service_id=Subquery(routes.order_by("pk").values("service_id")[:1]))
         .order_by("category", "pk")
     )
 
 
-def list_new(provider: Provider) -> QuerySet[ProviderService]:
+def list_new(provider: Provider, *, is_product: bool = False) -> QuerySet[ProviderService]:
     """Return what can be put on sale of a provider: what no service of ours comes from."""
-    return list_rows(provider).filter(routes=None)
+    return list_rows(provider, is_product=is_product).filter(routes=None)
 
 
-def list_groups(provider: Provider, chosen: Collection[int]) -> list[Group]:
+def list_groups(provider: Provider, chosen: Collection[int], *, is_product: bool = False) -> list[Group]:
     """Return a provider's categories, with what is left to choose in each."""
-    rows = list_rows(provider).order_by().values("category")
+    rows = list_rows(provider, is_product=is_product).order_by().values("category")
     counted = rows.annotate(total=Count("pk"), left=Count("pk", filter=Q(used=False))).order_by("category")
-    picked = Counter(pick(provider, chosen).values())
+    picked = Counter(pick(provider, chosen, is_product=is_product).values())
     return [Group(row["category"], row["total"], row["left"], picked[row["category"]]) for row in counted]
 
 
@@ -128,26 +135,26 @@ def search(rows: QuerySet[ProviderService], text: str) -> QuerySet[ProviderServi
     return rows
 
 
-def pick(provider: Provider, row_ids: Iterable[int]) -> dict[int, str]:
+def pick(provider: Provider, row_ids: Iterable[int], *, is_product: bool = False) -> dict[int, str]:
     """Return those of some rows that can be put on sale, in the list's order, each with its category.
 
     Compared here: a statement takes no more than 65,535 parameters, and a list may be longer.
     """
     wanted = set(row_ids)
-    rows = list_new(provider).values_list("pk", "category") if wanted else ()
+    rows = list_new(provider, is_product=is_product).values_list("pk", "category") if wanted else ()
     return {pk: category for pk, category in rows if pk in wanted}
 
 
-def choose_groups(provider: Provider, names: Collection[str]) -> set[int]:
+def choose_groups(provider: Provider, names: Collection[str], *, is_product: bool = False) -> set[int]:
     """Return the rows of whole categories that can be put on sale."""
-    rows = list_new(provider).filter(category__in=list(names))
+    rows = list_new(provider, is_product=is_product).filter(category__in=list(names))
     return set(rows.values_list("pk", flat=True))
 
 
-def propose_categories(provider: Provider, row_ids: Collection[int]) -> dict[str, str]:
+def propose_categories(provider: Provider, row_ids: Collection[int], *, is_product: bool = False) -> dict[str, str]:
     """Return what the categories of chosen rows would be called here: as one of ours in any case, else as theirs."""
     ours = {name.casefold(): name for name in Category.objects.values_list("name", flat=True)}
-    names = dict.fromkeys(pick(provider, row_ids).values())
+    names = dict.fromkeys(pick(provider, row_ids, is_product=is_product).values())
     return {name: ours.get((name or NO_CATEGORY).casefold(), name or NO_CATEGORY) for name in names}
 
 
@@ -198,11 +205,12 @@ def put_on_sale(choice: Choice) -> PutOnSale:
 def _put_some(choice: Choice, row_ids: Collection[int]) -> list[bool]:
     """Make a service of each of some rows, looked at again under the provider's lock; tell which are on sale."""
     provider = Provider.objects.select_for_update().get(pk=choice.provider.pk)
-    rows = list(list_new(provider).filter(pk__in=row_ids))
+    rows = list(list_new(provider, is_product=choice.is_product).filter(pk__in=row_ids))
     drafts = draft(choice, rows)
     categories = _make_categories({one.category for one in drafts})
     services = [_make_service(one, categories[one.category.casefold()]) for one in drafts]
     Service.objects.bulk_create(services)
+    importing.make_products(services, [one.row for one in drafts])
     pairs = zip(services, drafts, strict=True)
     Route.objects.bulk_create([Route(service=service, provider_service=one.row) for service, one in pairs])
     price = choice.price
@@ -216,7 +224,7 @@ def _put_some(choice: Choice, row_ids: Collection[int]) -> list[bool]:
 
 
 def _draft(choice: Choice, row: ProviderService, category: str, rules: Mapping[str, Price]) -> Draft:
-    kind = kinds.read_type(row.type)
+    kind = Type.DEFAULT if row.is_product else kinds.read_type(row.type)
     price = choice.price or rules.get(category.casefold()) or rules[""]
     terms = _make_terms(choice.provider, row, kind, price)
     note: str | Promise = ""
@@ -250,14 +258,14 @@ def _make_terms(provider: Provider, row: ProviderService, kind: Service.Type, pr
         own_rate=None,
         custom_rate=None,
         discount_percent=Decimal(0),
-        per=_read_per(kind),
+        per=_read_per(kind, is_product=row.is_product),
         allow_loss=False,
     )
 
 
 @cache
-def _read_per(kind: Service.Type) -> int | None:
-    return Service(type=kind).per
+def _read_per(kind: Service.Type, *, is_product: bool) -> int | None:
+    return Service(type=kind, is_product=is_product).per
 
 
 def _read_rules(choice: Choice) -> dict[str, Price]:
@@ -294,5 +302,6 @@ def _make_service(one: Draft, category: Category) -> Service:
         cancel=bool(row.cancel),
         # What the provider does not say about drip-feed stays off until staff switch it on (PROTOCOL 12).
         dripfeed=bool(row.dripfeed) and one.kind in kinds.SPREADABLE,
+        is_product=row.is_product,
         enabled=not one.note,
     )

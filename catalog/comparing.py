@@ -19,11 +19,13 @@ from catalog.models import SyncChange
 from catalog.providers.catalogue import LARGEST_RATE
 from catalog.providers.replies import Catalogue, CatalogueRow
 
-FIELDS = ("name", "type", "category", "rate", "min", "max", "refill", "cancel", "dripfeed", "description")
+SERVICE_FIELDS = ("name", "type", "category", "rate", "min", "max", "refill", "cancel", "dripfeed", "description")
+PRODUCT_FIELDS = ("name", "type", "category", "rate", "min", "max", "require")
+FIELDS = (*SERVICE_FIELDS, "require")
 HUNDRED = Decimal(100)
 # Their columns.
 PROVIDER_RATE_STEP = Decimal("0.00000001")
-LONGEST_ID, LONGEST_NAME, LONGEST_CATEGORY, LONGEST_TYPE = 60, 300, 200, 60
+LONGEST_ID, LONGEST_NAME, LONGEST_CATEGORY, LONGEST_TYPE, LONGEST_REQUIRE = 60, 300, 200, 60, 200
 WORD, TYPE_WORD = re.compile(r"[^\W\d_]{2,}"), re.compile(r"[^\W_]+")
 # A name of which fewer than a third of the words stayed is another name.
 RECOGNISED_BY = 3
@@ -34,8 +36,20 @@ Kind = SyncChange.Kind
 
 
 @dataclass(frozen=True, slots=True)
+class Goods(CatalogueRow):
+    """A product as a row like any other: its id stands in `service`, the rate is per piece.
+
+    What is in stock comes and goes with each reading: it is no difference that anybody decides on.
+    """
+
+    require: str = ""
+    in_stock: bool | None = None
+    inventory: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
-    """A provider's service as we have it."""
+    """A provider's service or product as we have it."""
 
     row: CatalogueRow
     vanished: bool = False
@@ -88,13 +102,21 @@ def tidy(row: CatalogueRow) -> CatalogueRow:
         raise ValueError(f"limits {row.min} to {row.max}")
     if rate >= LARGEST_RATE:
         raise ValueError("bad rate")
-    return replace(
+    tidied = replace(
         row,
         name=clean(row.name)[:LONGEST_NAME] or row.service,
         category=clean(row.category)[:LONGEST_CATEGORY],
         type=row.type[:LONGEST_TYPE],
         rate=rate,
     )
+    if not isinstance(tidied, Goods):
+        return tidied
+    return replace(tidied, require=clean(tidied.require)[:LONGEST_REQUIRE])
+
+
+def list_fields(row: CatalogueRow) -> tuple[str, ...]:
+    """Return the fields that a row says something in."""
+    return PRODUCT_FIELDS if isinstance(row, Goods) else SERVICE_FIELDS
 
 
 def clean(text: str) -> str:
@@ -104,7 +126,7 @@ def clean(text: str) -> str:
 
 
 def is_reused(before: CatalogueRow, after: CatalogueRow) -> bool:
-    """Tell whether an id stands for another service now: another kind of order, or changed beyond recognition.
+    """Tell whether an id stands for something else now: another kind of order, or changed beyond recognition.
 
     That is when hardly a word of its name stayed, and its type or category is another one as well.
     """
@@ -150,7 +172,7 @@ def find_brake(
         told = {"gone": gone, "sold": len(sold), "percent": gone_percent}
         return (
             _(
-                "%(gone)d of the %(sold)d services that we sell are gone or stand for something else; "
+                "%(gone)d of the %(sold)d that we sell are gone or stand for something else; "
                 "the brake is at %(percent)d %%."
             )
             % told
@@ -165,9 +187,9 @@ def find_brake(
 
 def _compare_one(known: Known | None, row: CatalogueRow) -> Iterator[Difference]:
     if known is None:
-        yield Difference(row.service, row.name, Kind.NEW, {}, _written(row, FIELDS))
+        yield Difference(row.service, row.name, Kind.NEW, {}, _written(row, list_fields(row)))
         return
-    names = [name for name in FIELDS if getattr(known.row, name) != getattr(row, name)]
+    names = [name for name in list_fields(row) if getattr(known.row, name) != getattr(row, name)]
     before, after = _written(known.row, names), _written(row, names)
     if known.vanished:
         before["vanished"] = True

@@ -203,7 +203,8 @@ def _find_overrides(name: str, signs: Signs) -> tuple[dict[str, Any], list[str]]
         overrides["cancel"] = "none"
         findings.append(_("No service says that it can be canceled: no cancels are sent to it."))
     if name == "perfectpanel" and signs.products:
-        overrides["products"] = True
+        # One that names its goods by a token would be sold as the token itself; one without the action tells staff.
+        overrides["products"] = overrides["result_product"] = True
         findings.append(_("It sells products."))
     if name == "perfectpanel" and signs.keys >= OUR_KEYS:
         findings.append(

@@ -13,7 +13,7 @@ def toggle(user_id: int, service_id: int) -> bool:
     """
     if Favourite.objects.filter(user_id=user_id, service_id=service_id).delete()[0]:
         return False
-    if not Service.objects.filter(pk=service_id, enabled=True).exists():
+    if not Service.objects.filter(pk=service_id, enabled=True, is_product=False).exists():
         raise UserError("Service is not available", field="service")
     Favourite.objects.bulk_create([Favourite(user_id=user_id, service_id=service_id)], ignore_conflicts=True)
     return True

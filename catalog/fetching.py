@@ -4,7 +4,7 @@ from collections import Counter
 from decimal import Decimal
 
 from accounts.errors import UserError
-from catalog import comparing, connecting, importing
+from catalog import comparing, importing, receiving
 from catalog.importing import ImportCounts
 from catalog.models import Provider
 from catalog.providers.errors import ProviderError
@@ -19,17 +19,22 @@ MARKUP_LIMIT = 100_000  # its column
 
 
 def fetch_services(
-    provider: Provider, *, markup_percent: Decimal | None = None, category: str = "", tell: Progress = untold
+    provider: Provider,
+    *,
+    markup_percent: Decimal | None = None,
+    category: str = "",
+    is_product: bool = False,
+    tell: Progress = untold,
 ) -> ImportCounts:
     """Read a provider's catalogue and import it, or one category of it as its name is shown; return what that did.
 
-    Raises UserError, and nothing is changed then: the markup cannot be, the catalogue cannot be read or has no such
-    category. Never call it inside a transaction, since it waits for the network.
+    Of services, or of products. Raises UserError, and nothing is changed then: the markup cannot be, the catalogue
+    cannot be read or has no such category. Never call it inside a transaction, since it waits for the network.
     """
     percent = markup_percent
     if percent is not None and not (0 <= percent < MARKUP_LIMIT and percent == round(percent, 4)):
         raise UserError(f"{percent} is not a markup: 0 percent or more, with at most 4 places", field="markup_percent")
-    catalogue = _read(provider)
+    catalogue = _read(provider, is_product=is_product)
     written = _find_category(catalogue, category)
     return importing.apply_catalogue(provider, catalogue, markup_percent=percent, category=written, tell=tell)
 
@@ -55,12 +60,16 @@ def tell_skipped(counts: ImportCounts) -> list[str]:
     return lines
 
 
-def _read(provider: Provider) -> Catalogue:
+def explain(provider: Provider, why: object, *, is_product: bool) -> UserError:
+    """Return the error that says that a provider's list could not be read."""
+    return UserError(f"{provider} did not list its {'products' if is_product else 'services'}: {why}")
+
+
+def _read(provider: Provider, *, is_product: bool) -> Catalogue:
     try:
-        with connecting.connect(provider) as client:
-            return client.services()
+        return receiving.receive(provider, is_product=is_product)
     except ProviderError as error:
-        raise UserError(f"{provider} did not list its services: {error}") from error
+        raise explain(provider, error, is_product=is_product) from error
 
 
 def _find_category(catalogue: Catalogue, wanted: str) -> str:

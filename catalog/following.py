@@ -15,8 +15,8 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.errors import UserError
-from catalog import comparing, connecting, holding, kinds, pacing, publishing, reading, taking
-from catalog.comparing import Difference, Known
+from catalog import comparing, connecting, holding, kinds, pacing, publishing, reading, receiving, taking
+from catalog.comparing import Difference, Goods, Known
 from catalog.holding import OVER, REVIEW, Held
 from catalog.models import Provider, ProviderService, Route, Sync
 from catalog.providers.errors import ProviderError
@@ -33,45 +33,56 @@ DECIDED = "Somebody has decided that already, or a newer list took its place"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """How a list differs, from what, and why it would have to wait."""
+    """How a list differs, from what, and why it would have to wait; one that is empty changes nothing."""
 
     differences: list[Difference]
     held: Held
     brake: str
+    is_empty: bool = False
 
 
 def sync_provider(
-    provider_id: int, *, actor_id: int | None = None, review: bool = False, tell: Progress = untold
+    provider_id: int,
+    *,
+    is_product: bool = False,
+    actor_id: int | None = None,
+    review: bool = False,
+    tell: Progress = untold,
 ) -> Sync:
-    """Read a provider's list now and follow it, or let it wait for a person; return what became of it.
+    """Read a provider's list of services, or of products, now and follow it, or let it wait for a person.
 
-    `review` always lets it wait. A provider that does not answer makes a FAILED sync. Raises UserError when somebody
-    else reads the list at this moment. Never call it inside a transaction, since it waits for the network.
+    Returns what became of it. `review` always lets it wait. A provider that does not answer makes a FAILED sync.
+    Raises UserError when somebody else reads the list at this moment. Never call it inside a transaction, since it
+    waits for the network.
     """
-    reading.request_sync(provider_id, actor_id=actor_id, review=review)
-    sync = reading.begin(provider_id)
+    reading.request_sync(provider_id, is_product=is_product, actor_id=actor_id, review=review)
+    sync = reading.begin(provider_id, is_product=is_product)
     if sync is None:
         raise UserError("This provider's list is being read at this moment")
     return _run(sync, tell)
 
 
 def sync_alone(provider_id: int) -> None:
-    """Read a list that was asked for, unless somebody is at it; a later tick does when no call is left just now."""
-    if pacing.take(provider_id, pacing.Kind.READ, 1):
-        sync = reading.begin(provider_id)
+    """Read the lists that were asked for, one after the other, unless somebody is at it.
+
+    A later tick does when no call is left just now.
+    """
+    for is_product in reading.list_asked(provider_id):
+        if not pacing.take(provider_id, pacing.Kind.READ, 1):
+            return
+        sync = reading.begin(provider_id, is_product=is_product)
         if sync is not None:
             _run(sync)
 
 
-def preview(provider_id: int) -> Finding:
+def preview(provider_id: int, *, is_product: bool = False) -> Finding:
     """Read a provider's list and return what a sync would find; nothing is written.
 
     Raises ProviderError when the list cannot be read. Never call it inside a transaction.
     """
     provider = Provider.objects.get(pk=provider_id)
-    with connecting.connect(provider) as client:
-        catalogue = client.services()
-    return _compare(provider, catalogue) if catalogue.rows else Finding([], Held(), _tell_empty())
+    catalogue = receiving.receive(provider, is_product=is_product)
+    return _compare(provider, catalogue, is_product=is_product)
 
 
 def apply(sync_id: int, *, actor_id: int | None = None, only: Collection[int] | None = None) -> Sync:
@@ -112,7 +123,7 @@ def undo(sync_id: int, *, actor_id: int | None = None) -> Sync:
     """
     with transaction.atomic():
         sync = _lock(sync_id)
-        if sync.state != State.APPLIED or sync != last_applied(sync.provider_id):
+        if sync.state != State.APPLIED or sync != last_applied(sync):
             raise UserError("Only the last list that was applied can be undone")
         sync.counts["missed"] = taking.put_back(sync)
         sync.counts.pop(OVER, None)
@@ -121,9 +132,10 @@ def undo(sync_id: int, *, actor_id: int | None = None) -> Sync:
     return sync
 
 
-def last_applied(provider_id: int) -> Sync | None:
-    """Return the provider's newest sync that changed something, wholly or in part."""
-    return Sync.objects.filter(provider=provider_id, changes__applied=True).order_by("-pk").first()
+def last_applied(sync: Sync) -> Sync | None:
+    """Return the newest sync of the same list that changed something, wholly or in part."""
+    same = Sync.objects.filter(provider=sync.provider_id, is_product=sync.is_product)
+    return same.filter(changes__applied=True).order_by("-pk").first()
 
 
 def confirm(provider_service_id: int, *, actor_id: int | None = None) -> ProviderService:
@@ -138,11 +150,11 @@ def confirm(provider_service_id: int, *, actor_id: int | None = None) -> Provide
         if not row.waiting:
             raise UserError("It does not wait any more")
         for route in Route.objects.filter(provider_service=row).select_related("service"):
-            if route.service.type != kinds.read_type(row.type):
+            if not row.is_product and route.service.type != kinds.read_type(row.type):
                 raise UserError(f"It is of the type {row.type} now; service {route.service} is {route.service.type}")
         row.waiting = ProviderService.Waiting.NONE
         row.save(update_fields=["waiting"])
-        taking.follow([row])
+        taking.follow([row], taking.read_asked([row]))
     logger.info("provider service %s was confirmed by user %s", row.pk, actor_id)
     publishing.publish()
     return row
@@ -163,8 +175,7 @@ def _run(sync: Sync, tell: Progress = untold) -> Sync:
 def _read(sync: Sync, tell: Progress) -> Sync:
     provider = sync.provider
     try:
-        with connecting.connect(provider) as client:
-            catalogue = client.services()
+        catalogue = receiving.receive(provider, is_product=sync.is_product)
     except ProviderError as error:
         connecting.record_failure(provider, error)
         reading.go_on(sync, done=0)
@@ -180,7 +191,7 @@ def _read(sync: Sync, tell: Progress) -> Sync:
 def _follow(sync: Sync, provider: Provider, catalogue: Catalogue, tell: Progress) -> bool:
     """Compare, and decide; False when somebody decided something else meanwhile, and nothing is changed then."""
     sync.rows = len(catalogue.rows)
-    found = _compare(provider, catalogue) if catalogue.rows else Finding([], Held(), _tell_empty())
+    found = _compare(provider, catalogue, is_product=sync.is_product)
     asked = bool(sync.counts.get(REVIEW))
     same = not asked and holding.is_same(found.held, found.differences)
     if not same:
@@ -188,25 +199,28 @@ def _follow(sync: Sync, provider: Provider, catalogue: Catalogue, tell: Progress
     with transaction.atomic():
         Provider.objects.select_for_update(no_key=True).get(pk=provider.pk)
         reading.go_on(sync, done=sync.rows)
-        if not catalogue.rows:
+        if found.is_empty:
             _end_empty(sync, found.brake)
             return True
-        if not holding.is_current(found.held, provider.pk):
+        if not holding.is_current(found.held, provider.pk, is_product=sync.is_product):
             sync.changes.all().delete()
             return False
         sync.counts = {**comparing.count(found.differences), "skipped": len(catalogue.skipped)}
         if asked or found.held.wants_review:
             sync.counts[REVIEW] = 1
         _decide(sync, found, tell, same=same)
-        Provider.objects.filter(pk=provider.pk).update(synced_at=sync.ended_at)
+        if sync.is_product:
+            taking.note_stock(provider.pk, catalogue)
+        else:
+            Provider.objects.filter(pk=provider.pk).update(synced_at=sync.ended_at)
     return True
 
 
 def _decide(sync: Sync, found: Finding, tell: Progress, *, same: bool) -> None:
-    """Write what becomes of a list that has services, under the provider row's lock."""
+    """Write what becomes of a list that says something, under the provider row's lock."""
     _waiting_empty(sync).update(state=State.DISMISSED, ended_at=sync.ended_at)
     if same:
-        holding.raise_rates(sync.provider_id, found.differences)
+        holding.raise_rates(sync, found.differences)
         why = _("It differs in nothing but what waits, or was left out by staff.") if found.differences else ""
         reading.end(sync, State.UNCHANGED, why)
         return
@@ -217,7 +231,7 @@ def _decide(sync: Sync, found: Finding, tell: Progress, *, same: bool) -> None:
     if not found.differences:
         reading.end(sync, State.UNCHANGED)
     elif why:
-        holding.raise_rates(sync.provider_id, found.differences)
+        holding.raise_rates(sync, found.differences)
         reading.end(sync, State.WAITING, why)
     else:
         _take(sync, None, tell)
@@ -231,7 +245,7 @@ def _end_empty(sync: Sync, why: str) -> None:
 
 
 def _waiting_empty(sync: Sync) -> QuerySet[Sync]:
-    return Sync.objects.filter(provider=sync.provider_id, state=State.WAITING, rows=0)
+    return Sync.objects.filter(provider=sync.provider_id, is_product=sync.is_product, state=State.WAITING, rows=0)
 
 
 def _tell_empty() -> str:
@@ -242,24 +256,32 @@ def _take(sync: Sync, only: Collection[int] | None, tell: Progress = untold) -> 
     sync.counts["missed"] = sync.counts.get("missed", 0) + taking.take(sync, only, tell)
 
 
-def _compare(provider: Provider, catalogue: Catalogue) -> Finding:
-    """Compare a list with our rows as a person last took them."""
-    held = holding.read_held(provider.pk)
-    known = holding.confirm_rates(_read_known(provider), held)
+def _compare(provider: Provider, catalogue: Catalogue, *, is_product: bool) -> Finding:
+    """Compare a list with our rows as a person last took them; an empty one says nothing to compare.
+
+    Only of products an empty list may be the truth: where we know of none, there is nothing to wait for.
+    """
+    rows = _read_known(provider, is_product=is_product)
+    if not catalogue.rows and not (is_product and all(one.vanished for one in rows)):
+        return Finding([], Held(), _tell_empty(), is_empty=True)
+    held = holding.read_held(provider.pk, is_product=is_product)
+    known = holding.confirm_rates(rows, held)
     differences = comparing.compare(known, catalogue)
     brake = comparing.find_brake(
         differences,
-        taking.read_sold(provider.pk),
+        taking.read_sold(provider.pk, is_product=is_product),
         gone_percent=provider.brake_gone_percent,
         rate_percent=provider.brake_rate_percent,
     )
     return Finding(differences, held, brake)
 
 
-def _read_known(provider: Provider) -> list[Known]:
-    rows = ProviderService.objects.filter(provider=provider).order_by("pk")
-    values = rows.values_list("remote_id", *comparing.FIELDS, "vanished_at")
-    return [Known(CatalogueRow(*row), gone is not None) for *row, gone in values.iterator(chunk_size=reading.BATCH)]
+def _read_known(provider: Provider, *, is_product: bool) -> list[Known]:
+    rows = ProviderService.objects.filter(provider=provider, is_product=is_product).order_by("pk")
+    # In the order of the rows' own fields.
+    fields, shape = (comparing.FIELDS, Goods) if is_product else (comparing.SERVICE_FIELDS, CatalogueRow)
+    values = rows.values_list("remote_id", *fields, "vanished_at")
+    return [Known(shape(*row), gone is not None) for *row, gone in values.iterator(chunk_size=reading.BATCH)]
 
 
 def _lock(sync_id: int) -> Sync:

@@ -28,7 +28,7 @@ REVIEW, OVER = "review", "over"
 SET_RATES = """
 UPDATE catalog_providerservice ours SET rate = given.rate, read_at = now()
 FROM unnest(%(ids)s::text[], %(old)s::numeric[], %(rates)s::numeric[]) AS given(remote_id, old, rate)
-WHERE ours.provider_id = %(provider)s AND ours.remote_id = given.remote_id
+WHERE ours.provider_id = %(provider)s AND ours.is_product = %(is_product)s AND ours.remote_id = given.remote_id
 """
 RAISE = f"{SET_RATES} AND ours.rate < given.rate"
 TAKE_BACK = f"{SET_RATES} AND ours.rate = given.old"
@@ -49,15 +49,15 @@ class Held:
         return self.sync.state != State.WAITING or bool(self.sync.counts.get(REVIEW))
 
 
-def read_held(provider_id: int) -> Held:
+def read_held(provider_id: int, *, is_product: bool) -> Held:
     """Return what is left of a provider's last sync that was not empty."""
-    sync = _last_decided(provider_id)
+    sync = _last_decided(provider_id, is_product=is_product)
     return Held() if sync is None else Held(sync, {change.remote_id: change for change in _left(sync)})
 
 
-def is_current(held: Held, provider_id: int) -> bool:
+def is_current(held: Held, provider_id: int, *, is_product: bool) -> bool:
     """Tell whether nobody has decided anything since; to be asked under the provider row's lock."""
-    sync = _last_decided(provider_id)
+    sync = _last_decided(provider_id, is_product=is_product)
     if sync is None or held.sync is None:
         return sync is held.sync
     return (sync.pk, sync.state, _left(sync).count()) == (held.sync.pk, held.sync.state, len(held.left))
@@ -77,16 +77,16 @@ def is_same(held: Held, differences: Sequence[Difference]) -> bool:
     )
 
 
-def raise_rates(provider_id: int, differences: Iterable[Difference | SyncChange]) -> None:
+def raise_rates(sync: Sync, differences: Iterable[Difference | SyncChange]) -> None:
     """Let the rates count that rose; one statement."""
-    _set_rates(RAISE, provider_id, [one for one in differences if _rises(one)])
+    _set_rates(RAISE, sync, [one for one in differences if _rises(one)])
 
 
 def let_go(held: Held) -> None:
     """Forget what was left of a sync since a newer list says otherwise, the rates that rose with it as well."""
     if held.sync is None or not held.left:
         return
-    _set_rates(TAKE_BACK, held.sync.provider_id, [one for one in held.left.values() if _rises(one)])
+    _set_rates(TAKE_BACK, held.sync, [one for one in held.left.values() if _rises(one)])
     counts = {**held.sync.counts, OVER: 1}
     if held.sync.state != State.WAITING:
         Sync.objects.filter(pk=held.sync.pk).update(counts=counts)
@@ -99,8 +99,9 @@ def let_go(held: Held) -> None:
     )
 
 
-def _last_decided(provider_id: int) -> Sync | None:
-    return Sync.objects.filter(provider=provider_id, state__in=DECIDED, rows__gt=0).order_by("-pk").first()
+def _last_decided(provider_id: int, *, is_product: bool) -> Sync | None:
+    syncs = Sync.objects.filter(provider=provider_id, is_product=is_product, state__in=DECIDED, rows__gt=0)
+    return syncs.order_by("-pk").first()
 
 
 def _left(sync: Sync) -> QuerySet[SyncChange]:
@@ -122,12 +123,13 @@ def _rises(change: Difference | SyncChange) -> bool:
     return Decimal(change.after["rate"]) > Decimal(change.before["rate"])
 
 
-def _set_rates(statement: str, provider_id: int, rising: Sequence[Difference | SyncChange]) -> None:
+def _set_rates(statement: str, sync: Sync, rising: Sequence[Difference | SyncChange]) -> None:
     if not rising:
         return
     old, new = ("before", "after") if statement is RAISE else ("after", "before")
     values: dict[str, Any] = {
-        "provider": provider_id,
+        "provider": sync.provider_id,
+        "is_product": sync.is_product,
         "ids": [one.remote_id for one in rising],
         "old": [Decimal(getattr(one, old)["rate"]) for one in rising],
         "rates": [Decimal(getattr(one, new)["rate"]) for one in rising],

@@ -1,6 +1,6 @@
-"""Which type of service a provider's word means (PROTOCOL 2 and 2.2)."""
+"""Which type of service or product a provider's word means (PROTOCOL 2, 2.2 and 3.9)."""
 
-from catalog.models import Service
+from catalog.models import Product, Service
 
 TYPES = {kind.lower(): kind for kind in Service.Type}
 SPELLINGS = {"hastag": "hashtag", "hastags": "hashtags"}
@@ -15,3 +15,8 @@ def read_type(text: str) -> Service.Type:
     """
     words = text.replace("_", " ").replace("-", " ").lower().split()
     return TYPES.get(" ".join(SPELLINGS.get(word, word) for word in words) or "default", Service.Type.UNKNOWN)
+
+
+def read_kind(text: str) -> Product.Kind:
+    """Return which kind of product a provider's word means: what people do there, or else what comes by itself."""
+    return Product.Kind.SERVICE if text.strip().lower() == "service" else Product.Kind.AUTO

@@ -42,7 +42,7 @@ SELECT service.id, service.name, service.type, category.name, service.min, servi
     service.cancel AND ps.cancel IS TRUE, service.dripfeed, service.description, provider.dialect,
     provider.dialect_overrides::text
 FROM unnest(%s::bigint[], %s::bigint[]) AS sold(service_id, provider_service_id)
-JOIN catalog_service service ON service.id = sold.service_id
+JOIN catalog_service service ON service.id = sold.service_id AND NOT service.is_product
 JOIN catalog_category category ON category.id = service.category_id
 JOIN catalog_providerservice ps ON ps.id = sold.provider_service_id
 JOIN catalog_provider provider ON provider.id = ps.provider_id

@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from catalog import receiving
 from catalog.comparing import Difference
 from catalog.holding import REVIEW
 from catalog.models import Provider, Sync, SyncChange
@@ -30,14 +31,19 @@ class Overtaken(Exception):  # noqa: N818 -- an outcome: somebody else reads the
     """A reader was given up, and another has begun."""
 
 
-def request_sync(provider_id: int, *, actor_id: int | None = None, review: bool = False) -> Sync:
+def request_sync(
+    provider_id: int, *, is_product: bool = False, actor_id: int | None = None, review: bool = False
+) -> Sync:
     """Note that a list is to be read, for the next tick; return the sync, which may have been asked for already.
 
     With `review` what it finds waits for a person in any case.
     """
     wanted = {REVIEW: 1} if review else {}
     sync, created = Sync.objects.get_or_create(
-        provider_id=provider_id, state=State.READING, defaults={"actor_id": actor_id, "counts": wanted}
+        provider_id=provider_id,
+        is_product=is_product,
+        state=State.READING,
+        defaults={"actor_id": actor_id, "counts": wanted},
     )
     if not created and actor_id is not None:
         with transaction.atomic():
@@ -50,7 +56,7 @@ def request_sync(provider_id: int, *, actor_id: int | None = None, review: bool 
 
 
 def due_providers() -> list[int]:
-    """Ask for the lists whose turn it is, and return the providers whose lists are to be read now.
+    """Ask for the lists whose turn it is, and return the providers that have a list to be read now.
 
     Nobody is asked by schedule who is switched off, paused, or whose list is never to be read by itself.
     """
@@ -58,20 +64,37 @@ def due_providers() -> list[int]:
     scheduled = Provider.objects.filter(enabled=True, sync_minutes__gt=0).exclude(paused_until__gt=now)
     for provider in scheduled:
         every = datetime.timedelta(minutes=provider.sync_minutes)
-        if provider.synced_at is not None and provider.synced_at > now - every:
-            continue
-        if not provider.syncs.filter(created_at__gt=now - min(every, RETRY)).exists():
-            request_sync(provider.pk)
-    return list(_unread().order_by("pk").values_list("provider", flat=True))
+        for is_product in (False, True) if receiving.sells_products(provider) else (False,):
+            asked = provider.syncs.filter(is_product=is_product)
+            read_at = last_read(provider, is_product=is_product)
+            if (read_at is None or read_at <= now - every) and not asked.filter(
+                created_at__gt=now - min(every, RETRY)
+            ).exists():
+                request_sync(provider.pk, is_product=is_product)
+    return list(dict.fromkeys(_unread().order_by("pk").values_list("provider", flat=True)))
 
 
-def begin(provider_id: int) -> Sync | None:
+def last_read(provider: Provider, *, is_product: bool) -> datetime.datetime | None:
+    """Return when a provider's list was last read and said something; that of products is known by its syncs."""
+    if not is_product:
+        return provider.synced_at
+    told = provider.syncs.filter(is_product=True).exclude(state__in=[State.READING, State.FAILED])
+    newest = told.exclude(state=State.WAITING, rows=0).order_by("-pk").first()
+    return None if newest is None else newest.ended_at
+
+
+def list_asked(provider_id: int) -> list[bool]:
+    """Return which of a provider's lists are to be read now, as `is_product`: that of services before the other."""
+    return list(_unread().filter(provider=provider_id).order_by("is_product").values_list("is_product", flat=True))
+
+
+def begin(provider_id: int, *, is_product: bool = False) -> Sync | None:
     """Take up the sync that was asked for, or one whose reader died; None when there is none or somebody is at it."""
     until = timezone.now() + LEASE
-    if not _unread().filter(provider=provider_id).update(ended_at=until, rows=0, done=0):
+    if not _unread().filter(provider=provider_id, is_product=is_product).update(ended_at=until, rows=0, done=0):
         return None
-    sync = Sync.objects.select_related("provider").filter(provider=provider_id, state=State.READING, ended_at=until)
-    begun = sync.first()
+    of_list = Sync.objects.select_related("provider").filter(provider=provider_id, is_product=is_product)
+    begun = of_list.filter(state=State.READING, ended_at=until).first()
     if begun is not None:
         begun.changes.all().delete()
     return begun
@@ -120,7 +143,8 @@ def prune() -> None:
     """Forget the details of syncs after a week and the syncs after 90 days, never those that wait or can be undone."""
     now = timezone.now()
     ended = Sync.objects.exclude(state__in=[State.READING, State.WAITING])
-    newest = ended.filter(changes__applied=True).order_by("provider", "-pk").distinct("provider").values("pk")
+    applied = ended.filter(changes__applied=True).order_by("provider", "is_product", "-pk")
+    newest = applied.distinct("provider", "is_product").values("pk")
     old = ended.filter(ended_at__lt=now - CHANGES_KEPT).exclude(pk__in=list(newest.values_list("pk", flat=True)))
     SyncChange.objects.filter(sync__in=old).delete()
     old.filter(ended_at__lt=now - KEPT).delete()

@@ -4,16 +4,18 @@ What something else changed since the list was compared is left as it is. Both w
 expects the transaction that holds the provider's row, which imports and confirmations take as well.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from django.db import transaction
-from django.db.models import Prefetch, ProtectedError, Q, QuerySet
+from django.db import connection, transaction
+from django.db.models import Exists, OuterRef, Prefetch, ProtectedError, Q, QuerySet
 from django.utils import timezone
 
-from catalog.comparing import FIELDS
-from catalog.models import ProviderService, Route, Service, Sync, SyncChange
+from catalog import kinds
+from catalog.comparing import FIELDS, Goods
+from catalog.models import Product, ProviderService, Route, Service, Sync, SyncChange
+from catalog.providers.replies import Catalogue
 
 Kind, Waiting = SyncChange.Kind, ProviderService.Waiting
 # Told what is done with so many of so many, for a person at a terminal.
@@ -22,6 +24,13 @@ Progress = Callable[[str, int, int], None]
 CHUNK = 1000
 WRITTEN = (*FIELDS, "vanished_at", "waiting", "read_at")
 FOLLOWING = ("name", "description", "min", "max", "refill", "cancel")
+# What was said of the stock of what is not listed now is left as it is: it is not sold.
+NOTE_STOCK = """
+UPDATE catalog_providerservice ours SET in_stock = given.in_stock, inventory = given.inventory
+FROM unnest(%(ids)s::text[], %(in_stock)s::boolean[], %(inventory)s::bigint[]) AS given(remote_id, in_stock, inventory)
+WHERE ours.provider_id = %(provider)s AND ours.is_product AND ours.remote_id = given.remote_id
+    AND (ours.in_stock, ours.inventory) IS DISTINCT FROM (given.in_stock, given.inventory)
+"""
 FOLLOWERS = Q(follows_name=True) | Q(follows_description=True) | Q(follows_limits=True) | Q(follows_flags=True)
 
 
@@ -29,9 +38,11 @@ def untold(_done: str, _number: int, _of: int) -> None:
     """Tell nobody."""
 
 
-def read_sold(provider_id: int) -> set[str]:
-    """Return the ids at a provider of what customers can buy now."""
-    rows = ProviderService.objects.filter(provider=provider_id, vanished_at=None, waiting="", rate__gt=0)
+def read_sold(provider_id: int, *, is_product: bool) -> set[str]:
+    """Return the ids at a provider of the services, or products, that customers can buy now."""
+    rows = ProviderService.objects.filter(
+        provider=provider_id, is_product=is_product, vanished_at=None, waiting="", rate__gt=0
+    )
     return set(
         rows.filter(routes__enabled=True, routes__service__enabled=True).order_by().values_list("remote_id", flat=True)
     )
@@ -45,10 +56,11 @@ def take(sync: Sync, only: Collection[int] | None = None, tell: Progress = untol
     missed, done, of = 0, 0, left.count()
     for changes in _in_chunks(left):
         rows, routed = _read_rows(sync, changes)
+        asked = read_asked(rows.values())
         taken = [change for change in changes if _take_one(sync, change, rows, routed)]
         write(rows[change.remote_id] for change in taken)
         same_service = [rows[change.remote_id] for change in taken if change.kind in {Kind.CHANGED, Kind.BACK}]
-        follow([row for row in same_service if row.pk in routed])
+        follow([row for row in same_service if row.pk in routed], asked)
         missed += _note(changes, taken)
         done += len(changes)
         tell("applied", done, of)
@@ -60,22 +72,42 @@ def put_back(sync: Sync) -> int:
     missed = 0
     for changes in _in_chunks(_choose(sync, applied=True)):
         rows, routed = _read_rows(sync, changes)
+        asked = read_asked(rows.values())
         new = [change for change in changes if change.kind == Kind.NEW]
         back = [change for change in changes if _put_back_one(change, rows.get(change.remote_id))]
         write(rows[change.remote_id] for change in back)
         back += _take_away([change for change in new if change.remote_id in rows], rows, routed)
-        follow([row for row in rows.values() if row.pk in routed])
+        follow([row for row in rows.values() if row.pk in routed], asked)
         SyncChange.objects.filter(pk__in=[change.pk for change in back]).update(applied=False)
         missed += len(changes) - len(back)
     return missed
 
 
-def follow(rows: Sequence[ProviderService]) -> None:
-    """Let the services of these rows follow them, by each service's switches.
+def note_stock(provider_id: int, catalogue: Catalogue) -> None:
+    """Write what a list of products says of their stock; one statement, which decides nothing else."""
+    goods = [row for row in catalogue.rows if isinstance(row, Goods)]
+    values: dict[str, Any] = {
+        "provider": provider_id,
+        "ids": [row.service for row in goods],
+        "in_stock": [row.in_stock for row in goods],
+        "inventory": [row.inventory for row in goods],
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(NOTE_STOCK, values)
+
+
+def read_asked(rows: Iterable[ProviderService]) -> dict[int, str]:
+    """Return what the buyers of products had to enter by these rows until now, for `follow` after they changed."""
+    return {row.pk: row.require for row in rows if row.is_product}
+
+
+def follow(rows: Sequence[ProviderService], asked: Mapping[int, str]) -> None:
+    """Let the services of these rows follow them, by each service's switches; `asked` is what `read_asked` returned.
 
     A service with several routes follows the first; its limits are its own then, as they must suit all of them.
     """
     given = {row.pk: row for row in rows}
+    _follow_goods({row.pk: row for row in rows if row.is_product}, asked)
     routes = Prefetch("routes", queryset=Route.objects.order_by("position"), to_attr="in_order")
     ids = Route.objects.filter(provider_service__in=list(given)).values_list("service", flat=True)
     services = Service.objects.filter(FOLLOWERS, pk__in=set(ids)).prefetch_related(routes).order_by("pk")
@@ -88,6 +120,26 @@ def follow(rows: Sequence[ProviderService]) -> None:
     Service.objects.bulk_create(
         changed, update_conflicts=True, unique_fields=["id"], update_fields=FOLLOWING, batch_size=CHUNK
     )
+
+
+def _follow_goods(given: Mapping[int, ProviderService], asked: Mapping[int, str]) -> None:
+    """Let products be of the kind that their first route says, and ask for what it asks for.
+
+    Whether anything must be entered always follows, since an order without it would be refused; the label that staff
+    wrote for it stays.
+    """
+    if not given:
+        return
+    first = Route.objects.filter(provider_service__in=list(given), service__product__source=Product.Source.PROVIDER)
+    earlier = Route.objects.filter(service=OuterRef("service"), position__lt=OuterRef("position"))
+    for route in first.exclude(Exists(earlier)).select_related("service__product").order_by("service"):
+        row, product = given[route.provider_service_id], route.service.product
+        before = product.kind, product.require
+        product.kind = kinds.read_kind(row.type)
+        if product.require == asked.get(row.pk, "") or not (product.require and row.require):
+            product.require = row.require
+        if before != (product.kind, product.require):
+            product.save(update_fields=["kind", "require"])
 
 
 def _follow_one(service: Service, row: ProviderService, *, alone: bool) -> bool:
@@ -122,7 +174,7 @@ def _in_chunks(changes: QuerySet[SyncChange]) -> Iterator[list[SyncChange]]:
 def _read_rows(sync: Sync, changes: Sequence[SyncChange]) -> tuple[dict[str, ProviderService], set[int]]:
     """Return the rows that changes are about by their ids, and which of them a service has a route to."""
     ids = [change.remote_id for change in changes]
-    rows = ProviderService.objects.filter(provider=sync.provider_id, remote_id__in=ids)
+    rows = ProviderService.objects.filter(provider=sync.provider_id, is_product=sync.is_product, remote_id__in=ids)
     found = {row.remote_id: row for row in rows}
     routes = Route.objects.filter(provider_service__in=[row.pk for row in found.values()])
     return found, set(routes.values_list("provider_service", flat=True))
@@ -135,7 +187,11 @@ def _take_one(sync: Sync, change: SyncChange, rows: dict[str, ProviderService], 
     if row is None:
         if change.kind == Kind.NEW:
             rows[change.remote_id] = ProviderService(
-                provider_id=sync.provider_id, remote_id=change.remote_id, read_at=timezone.now(), **values
+                provider_id=sync.provider_id,
+                is_product=sync.is_product,
+                remote_id=change.remote_id,
+                read_at=timezone.now(),
+                **values,
             )
         return change.kind == Kind.NEW
     if any(getattr(row, name) not in {value, _before(change, name)} for name, value in values.items()):

@@ -30,9 +30,11 @@ LABELS: Mapping[str, str | Promise] = {
     "cancel": gettext_lazy("cancel"),
     "dripfeed": gettext_lazy("drip-feed"),
     "description": gettext_lazy("description"),
+    "require": gettext_lazy("the buyer must enter"),
 }
 # What is new is told by what a customer would ask for first.
 OF_NEW = ("category", "rate", "min", "max")
+OF_NEW_PRODUCT = ("type", *OF_NEW, "require")
 COUNTED: Mapping[str, str | Promise] = {
     **{kind.value: kind.label for kind in Kind},
     "up": gettext_lazy("Rates up"),
@@ -66,9 +68,9 @@ class Line:
     is_loss: bool
 
 
-def tell(provider: Provider, changes: Sequence[SyncChange | Difference]) -> list[Line]:
-    """Return differences in words. Three queries, however many they are."""
-    terms = _read_terms(provider, {change.remote_id for change in changes})
+def tell(provider: Provider, changes: Sequence[SyncChange | Difference], *, is_product: bool = False) -> list[Line]:
+    """Return differences in words, of services or of products. Three queries, however many they are."""
+    terms = _read_terms(provider, {change.remote_id for change in changes}, is_product=is_product)
     return [_tell_one(provider, change, terms.get(change.remote_id, [])) for change in changes]
 
 
@@ -80,7 +82,7 @@ def tell_counts(counts: Mapping[str, Any]) -> str:
 
 def _tell_one(provider: Provider, change: SyncChange | Difference, terms: Collection[Terms]) -> Line:
     if change.kind == Kind.NEW:
-        names: Collection[str] = OF_NEW
+        names: Collection[str] = OF_NEW_PRODUCT if "require" in change.after else OF_NEW
     else:
         names = [name for name in FIELDS if name in change.after]
     fields = [_tell_field(provider, change, name) for name in names]
@@ -116,7 +118,7 @@ def _tell_note(change: SyncChange | Difference) -> str:
         why = change.after.get("why")
         return _("Listed, but not as it could be sold: %s.") % why if why else _("Not listed any more.")
     if change.kind == Kind.REUSED:
-        return _("The ID stands for another service now: not sold until you confirm it.")
+        return _("The ID stands for something else now: not sold until you confirm it.")
     return _("Listed again: what we sell of it waits until you confirm it.") if change.kind == Kind.BACK else ""
 
 
@@ -128,9 +130,11 @@ def _margin(terms: Terms, rate: str | None) -> Decimal:
     return EXACT.divide(EXACT.multiply(left, HUNDRED), price)
 
 
-def _read_terms(provider: Provider, remote_ids: Collection[str]) -> dict[str, list[Terms]]:
-    """Return the terms of what is sold now by the provider's services with these ids, at the list price."""
-    rows = ProviderService.objects.filter(provider=provider, remote_id__in=remote_ids, routes__enabled=True)
+def _read_terms(provider: Provider, remote_ids: Collection[str], *, is_product: bool) -> dict[str, list[Terms]]:
+    """Return the terms of what is sold now by the provider's rows with these ids, at the list price."""
+    rows = ProviderService.objects.filter(
+        provider=provider, is_product=is_product, remote_id__in=remote_ids, routes__enabled=True
+    )
     ids = dict(rows.values_list("pk", "remote_id"))
     services = Route.objects.filter(provider_service__in=list(ids)).values_list("service", flat=True)
     found = defaultdict(list)

@@ -28,7 +28,10 @@ Kind = ServiceChange.Kind
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """A change in words; `starred` and `used` are the customer's own, `on_sale` is about the service now."""
+    """A change in words; `starred` and `used` are the customer's own, `on_sale` is about the service now.
+
+    Products are told of as services are, but they are not bought where those are.
+    """
 
     change: ServiceChange
     starred: bool = False
@@ -96,7 +99,12 @@ def read_page(user_id: int, *, kind: str = "", mine: str = "", before: int | Non
     # A service that staff left on sale may still have no provider to send it to: only its terms tell.
     sold = pricing.load_terms(None, {row.service_id for row in rows})
     shown = [
-        Update(row, row.service_id in starred, row.service_id in used, row.service_id in sold)
+        Update(
+            row,
+            row.service_id in starred,
+            row.service_id in used,
+            row.service_id in sold and not row.service.is_product,
+        )
         for row in rows[:PAGE_SIZE]
     ]
     days = itertools.groupby(shown, lambda update: timezone.localdate(update.change.created_at))

@@ -1,4 +1,6 @@
-"""The list of services, a page of it at a time as one scrolls down; what changed in it; and a customer's stars."""
+"""The lists of services and of products, a page at a time as one scrolls down; what changed; and a customer's stars."""
+
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import messages
@@ -12,8 +14,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.errors import UserError
-from accounts.requests import CustomerRequest, read_id, read_values
-from catalog import browsing, favourites
+from accounts.requests import CustomerRequest, read_id, read_search, read_values
+from catalog import browsing, favourites, shelves
 from catalog import updates as changes
 from catalog.models import ServiceChange
 
@@ -35,6 +37,29 @@ def services(request: CustomerRequest) -> HttpResponse:
     categories = list(browsing.list_categories())
     context |= {"categories": categories, "platforms": browsing.list_platforms(categories)}
     return render(request, "catalog/service_list.html", context)
+
+
+@never_cache
+@login_required
+@require_safe
+def products(request: CustomerRequest) -> HttpResponse:
+    values = read_values(request.GET)
+    start, under = read_id(values.get("from")) or 0, read_id(values.get("under"))
+    wanted = {"q": read_search(values.get("q")), "category": read_id(values.get("category"))}
+    query = urlencode({name: value for name, value in wanted.items() if value})
+    context = {
+        "shelf": shelves.read_shelf(request.user.pk, values, start),
+        "wanted": wanted,
+        "query": query,
+        "start": start,
+        "under": under,
+    }
+    if request.htmx:
+        answer = render(request, "catalog/_product_rows.html", context)
+        if not start:
+            answer["HX-Replace-Url"] = reverse("products") + (f"?{query}" if query else "")
+        return answer
+    return render(request, "catalog/product_list.html", {**context, "categories": shelves.list_categories()})
 
 
 @never_cache

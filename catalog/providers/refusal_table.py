@@ -55,8 +55,8 @@ ROWS: tuple[Row, ...] = (
         "neworder.error.account_banned",
     ),
     _row(("ip_not_allowed", "operator", ANY), "IP not allowed"),
-    # These two are our own words, as another panel of this software says them.
-    _row(("key_read_only", "operator", COMMANDS), "This API key may only read"),
+    # These two, and the one about `require`, are our own words, as another panel of this software says them.
+    _row(("key_read_only", "operator", COMMANDS | {"result_product"}), "This API key may only read"),
     _row(("key_cap", "operator", ADDS), "Daily limit of this API key exceeded"),
     _row(
         ("bad_request", "final", ANY),
@@ -94,7 +94,7 @@ ROWS: tuple[Row, ...] = (
         "error.invalid_service",
     ),
     _row(
-        ("service_disabled", "failover", ADD),
+        ("service_disabled", "failover", ADDS),
         "Disabled service ID",
         "Service is not available",
         "Service not found or currently unavailable",
@@ -263,5 +263,6 @@ ROWS: tuple[Row, ...] = (
         prefix=True,
     ),
     _row(("product_not_found", "failover", ADD_PRODUCT), "Incorrect product ID"),
+    _row(("require_invalid", "final", ADD_PRODUCT), "Incorrect require"),
     _row(("out_of_stock", "failover", ADD_PRODUCT), "Out of stock", "Not enough stock"),
 )

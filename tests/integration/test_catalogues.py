@@ -1,7 +1,7 @@
 """Real answers and odd ones, as they come over the wire, through an import to what is on sale (PROTOCOL 3.1).
 
 `catalogues/` holds answers byte by byte: of the five panels of `shared/upstreams`, captured from them as they run with
-eight services (their names are those of their dialects), and one file for each oddity.
+eight services (their names are those of their dialects; three sell products as well), and one file for each oddity.
 """
 
 from collections.abc import Callable
@@ -29,10 +29,10 @@ Import = Callable[..., ImportCounts]
 def take() -> Import:
     """Import the answer in a file, as a provider's whole list."""
 
-    def take(name: str, **fields: Any) -> ImportCounts:
+    def take(name: str, *, is_product: bool = False, **fields: Any) -> ImportCounts:
         with running() as upstream:
             upstream.answers((FOLDER / name).read_bytes())
-            return importing.import_services(make_provider(upstream.url, **fields))
+            return importing.import_services(make_provider(upstream.url, **fields), is_product=is_product)
 
     return take
 
@@ -91,6 +91,31 @@ def test_the_catalogue_of_each_of_the_five_panels_comes_in_with_every_field_righ
     assert {row.remote_id: prices[row.pk] for row in ProviderService.objects.all()} == {
         remote_id: rate for remote_id, _, _, _, rate, *_ in table
     }
+
+
+@pytest.mark.parametrize("name", ["smmvna", "seed001", "smmdiva"])
+def test_the_products_of_each_of_the_three_panels_come_in_with_every_field_right(name: str, take: Import) -> None:
+    counts = take(f"{name}_products.json", is_product=True, dialect="1dg")
+    assert (counts.added, counts.skipped) == (3, [])
+    listed = ("name", "require", "category", "rate", "min", "max", "type", "in_stock", "inventory", "is_product")
+    account = "Input your account"
+    assert kept(*listed) == [
+        ("Netflix premium 1 month", account, "Netflix", Decimal("2.5"), 1, 10, "Auto", True, 40, True),
+        ("Youtube premium 1 month", account, "Youtube", Decimal(5), 1, 1, "Auto", False, 0, True),
+        ("Facebook account 5000 friends", "", "Facebook", Decimal("0.5"), 1, 2, "Service", True, None, True),
+    ]
+    made = ("name", "category__name", "type", "min", "max", "enabled", "is_product")
+    assert sold(*made, "product__source", "product__kind", "product__require") == [
+        ("Netflix premium 1 month", "Netflix", "Default", 1, 10, True, True, "provider", "Auto", account),
+        ("Youtube premium 1 month", "Youtube", "Default", 1, 1, True, True, "provider", "Auto", account),
+        ("Facebook account 5000 friends", "Facebook", "Default", 1, 2, True, True, "provider", "Service", ""),
+    ]
+    terms = pricing.load_terms(None)
+    assert sorted((one.per, pricing.list_rate(one)) for one in terms.values()) == [
+        (1, Decimal("0.5")),
+        (1, Decimal("2.5")),
+        (1, Decimal(5)),
+    ]
 
 
 @pytest.mark.parametrize(

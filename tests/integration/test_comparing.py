@@ -113,7 +113,7 @@ def brake(before: list[CatalogueRow], after: list[CatalogueRow], gone: int = 30,
 def test_a_brake_holds_beyond_its_limit_and_not_at_it() -> None:
     rows = [row(str(number), rate=Decimal(1)) for number in range(10)]
     assert brake(rows, rows[3:]) == ""
-    assert "4 of the 10 services" in brake(rows, rows[4:])
+    assert "4 of the 10 that" in brake(rows, rows[4:])
     dearer = [replace(one, rate=Decimal("1.5")) for one in rows]
     assert brake(rows, dearer) == ""
     assert "60 % on average" in brake(rows, [replace(one, rate=Decimal("1.6")) for one in rows])

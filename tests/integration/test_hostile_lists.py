@@ -49,7 +49,7 @@ SERIES = [
     Step("an empty list", without(*ALL), State.WAITING, says="The list is empty: usually a refused key."),
     Step("an empty list again", without(*ALL), State.UNCHANGED, says="The list is empty"),
     Step("the good list", {}, State.UNCHANGED),
-    Step("half gone", without(1, 2, 3, 4, 5), State.WAITING, {Kind.VANISHED: {1, 2, 3, 4, 5}}, "5 of the 10 services"),
+    Step("half gone", without(1, 2, 3, 4, 5), State.WAITING, {Kind.VANISHED: {1, 2, 3, 4, 5}}, "5 of the 10 that"),
     Step("half gone still", without(1, 2, 3, 4, 5), State.UNCHANGED, says="nothing but what waits"),
     Step("the good list after half of it", {}, State.UNCHANGED),
     Step(
@@ -68,7 +68,7 @@ SERIES = [
         {1: OTHER, 2: {"type": "Package", "min": "1", "max": "1"}},
         State.APPLIED,
         {Kind.REUSED: {1, 2}},
-        "stands for another service now",
+        "stands for something else now",
         sold=ALL - {1, 2},
     ),
     Step(
@@ -76,11 +76,11 @@ SERIES = [
         {},
         State.APPLIED,
         {Kind.REUSED: {1, 2}},
-        "stands for another service now",
+        "stands for something else now",
         sold=ALL - {1, 2},
         confirmed=True,
     ),
-    Step("all ids reused", each(ALL, **OTHER), State.WAITING, {Kind.REUSED: set(ALL)}, "10 of the 10 services"),
+    Step("all ids reused", each(ALL, **OTHER), State.WAITING, {Kind.REUSED: set(ALL)}, "10 of the 10 that"),
     Step("the good list after reused ids", {}, State.UNCHANGED),
     Step("one gone", without(3), State.APPLIED, {Kind.VANISHED: {3}}, "Not listed any more", sold=ALL - {3}),
     Step(
@@ -164,7 +164,7 @@ def test_half_of_the_list_gone_waits_for_a_person_and_then_is_taken_off_sale(
         sandbox.remove_service(number)
     one = sync(shop)
     assert one.state == State.WAITING
-    assert one.why == ("5 of the 10 services that we sell are gone or stand for something else; the brake is at 30 %.")
+    assert one.why == ("5 of the 10 that we sell are gone or stand for something else; the brake is at 30 %.")
     assert on_sale() == ALL
     following.apply(one.pk, actor_id=staff.pk)
     one.refresh_from_db()

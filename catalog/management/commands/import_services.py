@@ -1,4 +1,4 @@
-"""Import a provider's services from a shell."""
+"""Import a provider's services, or its products, from a shell."""
 
 import sys
 from argparse import ArgumentParser
@@ -24,6 +24,7 @@ class Command(OperatorCommand):
             metavar="PERCENT",
             help="percent on top of the rates of the services imported now, as a rule of each (no rule is written)",
         )
+        parser.add_argument("--products", action="store_true", help="its products instead of its services")
         parser.add_argument("--category", default="", metavar="NAME", help="only this category of theirs, in any case")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -32,7 +33,11 @@ class Command(OperatorCommand):
         with Progress(sys.stderr) as progress:
             progress.say(f"Reading the list of {provider} …")
             counts = fetching.fetch_services(
-                provider, markup_percent=markup, category=options["category"], tell=progress.show
+                provider,
+                markup_percent=markup,
+                category=options["category"],
+                is_product=options["products"],
+                tell=progress.show,
             )
         self.stdout.write(fetching.tell_counts(counts))
         for line in fetching.tell_skipped(counts):

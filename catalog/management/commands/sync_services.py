@@ -5,12 +5,10 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import Any
 
-from accounts.errors import UserError
 from accounts.management.operating import OperatorCommand
-from catalog import adding, comparing, following, telling
-from catalog.comparing import Difference
+from catalog import adding, comparing, fetching, following, telling
 from catalog.management.progress import Progress
-from catalog.models import Provider, Sync, SyncChange
+from catalog.models import Provider, Sync
 from catalog.providers.errors import ProviderError
 from catalog.telling import NOTHING, Line
 
@@ -26,37 +24,41 @@ class Command(OperatorCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("provider", metavar="PROVIDER", help="the provider's name, in any case")
+        parser.add_argument("--products", action="store_true", help="its list of products instead of services")
         parser.add_argument("--dry-run", action="store_true", help="show what differs, and write nothing")
         parser.add_argument("--review", action="store_true", help="let it wait for a person in any case")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        provider = adding.find_provider(options["provider"])
+        provider, is_product = adding.find_provider(options["provider"]), options["products"]
         if options["dry_run"]:
-            self.preview(provider)
+            self.preview(provider, is_product=is_product)
             return
         with Progress(sys.stderr) as progress:
             progress.say(f"Reading the list of {provider} …")
-            sync = following.sync_provider(provider.pk, review=options["review"], tell=progress.show)
+            sync = following.sync_provider(
+                provider.pk, is_product=is_product, review=options["review"], tell=progress.show
+            )
         if sync.state == Sync.State.FAILED:
-            raise UserError(f"{provider} did not list its services: {sync.why}")
-        self.tell(provider, list(sync.changes.order_by("pk")), sync.counts)
+            raise fetching.explain(provider, sync.why, is_product=is_product)
+        self.tell(telling.tell(provider, list(sync.changes.order_by("pk")), is_product=is_product), sync.counts)
         self.stdout.write(" ".join(filter(None, [f"{Sync.State(sync.state).label}.", sync.why])))
 
-    def preview(self, provider: Provider) -> None:
+    def preview(self, provider: Provider, *, is_product: bool) -> None:
         try:
             with Progress(sys.stderr) as progress:
                 progress.say(f"Reading the list of {provider} …")
-                found = following.preview(provider.pk)
+                found = following.preview(provider.pk, is_product=is_product)
         except ProviderError as error:
-            raise UserError(f"{provider} did not list its services: {error}") from error
-        self.tell(provider, found.differences, comparing.count(found.differences))
+            raise fetching.explain(provider, error, is_product=is_product) from error
+        lines = telling.tell(provider, found.differences, is_product=is_product)
+        self.tell(lines, comparing.count(found.differences))
         self.stdout.write(
             " ".join(filter(None, ["Nothing was written.", found.brake and f"It would wait: {found.brake}"]))
         )
 
-    def tell(self, provider: Provider, changes: Sequence[SyncChange | Difference], counts: dict[str, Any]) -> None:
-        if changes:
-            rows = [HEADERS, *(write_row(line) for line in telling.tell(provider, changes))]
+    def tell(self, lines: Sequence[Line], counts: dict[str, Any]) -> None:
+        if lines:
+            rows = [HEADERS, *(write_row(line) for line in lines)]
             widths = [max(len(row[column]) for row in rows) for column in range(len(HEADERS))]
             for row in rows:
                 self.stdout.write(

@@ -135,7 +135,7 @@ def test_a_search_and_an_empty_category_find_their_rows(shelf: Provider, staff_c
 
 def test_steps_without_a_choice_lead_back_to_the_first(shelf: Provider, staff_client: Client) -> None:
     for step in ("prices/", "names/", "confirm/"):
-        assert "Choose some services first." in told(staff_client.get(address(shelf, step), follow=True))
+        assert "Choose something first." in told(staff_client.get(address(shelf, step), follow=True))
     staff_client.post(address(shelf, "confirm/"))
     assert Service.objects.count() == 0
 

@@ -12,6 +12,7 @@ from catalog import following, importing, pricing, reading
 from catalog.models import Provider, ProviderService, Sync
 from catalog.providers.sandbox import Sandbox
 from tests.integration.admin.conftest import allow
+from tests.integration.products import open_stall, stock_up
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/catalog/sync/"
@@ -77,13 +78,13 @@ def test_progress_is_told_in_numbers(shop: Provider, staff_client: Client) -> No
     sync.rows = 10
     reading.go_on(sync, done=4)
     response = staff_client.get(f"{LIST}{sync.pk}/change/")
-    assert "4 of 10 services compared" in told(response)
+    assert "4 of 10 compared" in told(response)
     assert b'value="4" max="10"' in response.content
     sync.changes.create(remote_id="1", name="Half of the truth", kind="new", after={"rate": "1"})
     sync.rows = 50_000
     reading.go_on(sync, done=50_000)
     text = page(staff_client, sync)
-    assert "All 50,000 services are compared" in text
+    assert "All 50,000 are compared" in text
     assert "Half of the truth" not in text
 
 
@@ -151,7 +152,7 @@ def test_what_came_back_is_listed_and_confirmed(shop: Provider, sandbox: Sandbox
     following.sync_provider(shop.pk)
     sandbox.services[1] = row
     following.sync_provider(shop.pk)
-    assert "1 service waits to be confirmed" in told(staff_client.get(LIST))
+    assert "1 waits to be confirmed" in told(staff_client.get(LIST))
     text = told(staff_client.get(f"{LIST}waiting/"))
     assert "1 · Visits <plan> 1" in text
     assert "It had vanished and is listed again" in text
@@ -185,3 +186,16 @@ def test_a_page_of_many_differences_asks_a_fixed_number_of_questions(
         text = page(staff_client, sync)
     assert "Page 1 of 3" in text
     assert text.count(" rate: 3 USD") == 200
+
+
+def test_a_list_of_products_is_told_as_one(sandbox: Sandbox, staff_client: Client) -> None:
+    stall = open_stall(sandbox)
+    stock_up(sandbox, {1: {"require": "Your account"}, 2: None})
+    sync = following.sync_provider(stall.pk, is_product=True, review=True)
+    text = page(staff_client, sync)
+    assert "1 · Licence, plan 1 Changed the buyer must enter: – → Your account" in text
+    assert "margin 0.0 %" in text
+    decide(staff_client, sync, way="apply")
+    sync.refresh_from_db()
+    assert sync.state == Sync.State.APPLIED
+    assert "Products" in told(staff_client.get(LIST))
