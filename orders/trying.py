@@ -2,9 +2,11 @@
 
 Guarantee: no order, no dispatch and no transfer comes of it. What becomes of a trial order follows from its age: it is
 accepted after 10 s, begins after 20 s and ends after 60 s; `partial` in its link ends it halfway, `cancel` canceled.
+One of a product does the same by what it requires; no stock is touched, and what it hands over at its end is made up.
 """
 
 import datetime
+import uuid
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
@@ -18,7 +20,8 @@ from accounts.errors import NotEnoughFundsError, UserError
 from accounts.money import share
 from accounts.requests import read_id
 from catalog import pricing
-from orders import cancels, placing
+from orders import cancels, delivering, placing
+from orders.answering import ProductRow
 from orders.forms import OrderRequest
 from orders.models import Order, Refill, TrialOrder
 from orders.offering import Obstacle
@@ -31,6 +34,7 @@ REFILLED_AFTER = datetime.timedelta(seconds=30)
 KEPT = datetime.timedelta(days=7)
 START_COUNT = 100
 ENDED = frozenset({Status.COMPLETED, Status.PARTIAL, Status.CANCELED})
+CANCEL_NOTE = "Out of stock"
 
 PLACE = """
 INSERT INTO orders_trialorder (api_key_id, service_id, link, quantity, charge, idempotency_key, digest)
@@ -60,10 +64,13 @@ def place_trial(key: UsedKey, user_id: int, request: OrderRequest, *, idempotenc
         price = pricing.quote(placing.load_terms(user_id, request), request.units)
         if price.charge > BALANCE:
             raise NotEnoughFundsError
+        if request.service.is_product:
+            delivering.check_stock(request.service.pk, request.units)
         trial = TrialOrder(
             api_key_id=key.id,
             service=request.service,
-            link=request.link,
+            # A product has no link: what it requires says as well how its order is to end.
+            link=request.link or request.details.get("require", ""),
             quantity=request.units,
             charge=price.charge,
             idempotency_key=idempotency_key,
@@ -76,17 +83,40 @@ def place_trial(key: UsedKey, user_id: int, request: OrderRequest, *, idempotenc
     return trial_id
 
 
-def find_placed(key: UsedKey, idempotency_key: str, service_text: str, values: Mapping[str, str]) -> int | None:
+def find_placed(
+    key: UsedKey, idempotency_key: str, service_text: str, values: Mapping[str, str], *, is_product: bool
+) -> int | None:
     """Return the trial order that an idempotency key placed with this very request, as `placing.find_placed` does."""
     before = _find_before(key.id, idempotency_key)
-    if before is None or read_id(service_text) != before.service_id:
+    if before is None or read_id(service_text) != before.service_id or before.service.is_product != is_product:
         return None
     return before.pk if placing.is_repeated(before.service, values, before.digest) else None
 
 
-def read_trials(user_id: int, ids: Sequence[int]) -> list[TrialOrder]:
-    """Return those of some orders that were placed with test keys of this user. One query."""
-    return list(TrialOrder.objects.filter(api_key__user_id=user_id, pk__in=ids).select_related("service").order_by())
+def read_trials(user_id: int, ids: Sequence[int], *, is_product: bool = False) -> list[TrialOrder]:
+    """Return those of some orders that were placed with test keys of this user, of services or of products.
+
+    One query.
+    """
+    mine = TrialOrder.objects.filter(api_key__user_id=user_id, service__is_product=is_product, pk__in=ids)
+    return list(mine.select_related("service").order_by())
+
+
+def read_products(user_id: int, ids: Sequence[int]) -> list[ProductRow]:
+    """Return how trial orders of products stand, as `answering.read_products` does real ones."""
+    rows = []
+    for trial in read_trials(user_id, ids, is_product=True):
+        now = stand(trial)
+        token = uuid.uuid5(uuid.NAMESPACE_OID, f"trial {trial.pk}") if _make_up(trial) else None
+        note = CANCEL_NOTE if now.status == Status.CANCELED else ""
+        charge = trial.charge - now.refunded
+        rows.append(ProductRow(trial.pk, charge, now.status, now.remains, note, token, is_coming=False))
+    return rows
+
+
+def reveal(user_id: int, trial_id: int) -> list[str]:
+    """Return the made-up lines of a trial order, none before its end; raise UserError when there is no such order."""
+    return _make_up(_find(user_id, trial_id, is_product=True))
 
 
 def stand(trial: TrialOrder) -> Standing:
@@ -185,8 +215,15 @@ def _ending(trial: TrialOrder) -> Status:
     return Status.PARTIAL if "partial" in link else Status.COMPLETED
 
 
-def _find(user_id: int, trial_id: int) -> TrialOrder:
-    for trial in read_trials(user_id, [trial_id]):
+def _make_up(trial: TrialOrder) -> list[str]:
+    now = stand(trial)
+    if now.status not in {Status.COMPLETED, Status.PARTIAL}:
+        return []
+    return [f"TEST-{trial.pk}-{number}" for number in range(1, trial.quantity - now.remains + 1)]
+
+
+def _find(user_id: int, trial_id: int, *, is_product: bool = False) -> TrialOrder:
+    for trial in read_trials(user_id, [trial_id], is_product=is_product):
         return trial
     raise UserError("Incorrect order ID", field="order")
 

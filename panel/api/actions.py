@@ -7,10 +7,12 @@ from functools import cached_property
 from accounts.errors import UserError
 from accounts.requests import read_id
 from catalog import listing
-from orders import forms, placing
+from catalog.models import Service
+from orders import answering, forms, placing
 from orders.reading import present
 from panel.api import shapes, worlds
 from panel.api.auth import Caller
+from panel.api.goods import list_products
 from panel.api.params import INCORRECT_REQUEST, UNREADABLE
 from panel.api.updates import list_updates
 from panel.api.worlds import World
@@ -19,14 +21,18 @@ ID_LIMIT = 100
 INCORRECT_ORDER = {"error": "Incorrect order ID"}
 BEYOND_LIMIT = {"error": f"Limit of {ID_LIMIT} IDs exceeded"}
 
+# What is told about those of some orders that are the caller's, by id.
+Read = Callable[[Sequence[int]], Mapping[int, object]]
+
 
 @dataclass(frozen=True)
 class Call:
-    """One call of an action: who calls, with which parameters, and the header that makes asking twice harmless."""
+    """One call of an action: who calls, with which parameters, from where, and what makes asking twice harmless."""
 
     caller: Caller
     values: Mapping[str, str]
     idempotency_header: str = ""
+    address: str = ""
 
     @cached_property
     def world(self) -> World:
@@ -57,26 +63,12 @@ def services(call: Call) -> bytes:
 
 def add(call: Call) -> dict[str, int]:
     """Place an order; the same idempotency key and request again answer with the first one's id."""
-    key, service = idempotency_key(call), present(call.values, "service")
-    try:
-        request = forms.parse_order(placing.find_service(service), call.values)
-        return {"order": call.world.place(request, key)}
-    except UserError:
-        placed = call.world.find_placed(key, service, call.values) if key else None
-        if placed is None:
-            raise
-        return {"order": placed}
+    return _place(call, "service", placing.find_service)
 
 
 def status(call: Call) -> object:
     """Tell how one order or many stand: a comma list in the singular `order` asks for many as well. One query."""
-    one, many = present(call.values, "order"), present(call.values, "orders")
-    if not many and "," not in one:
-        return _statuses(call.world, [one])[one]
-    texts = _split(many or one)
-    if not texts:
-        raise UserError("Incorrect order ID", field="orders")
-    return _statuses(call.world, texts)
+    return _tell(call, lambda ids: {row.id: shapes.status(row) for row in call.world.read_orders(ids)})
 
 
 def orders(call: Call) -> object:
@@ -126,6 +118,26 @@ def balance(call: Call) -> dict[str, str]:
     return shapes.balance(call.world.balance)
 
 
+def products(call: Call) -> list[dict[str, object]]:
+    """List the products on sale, at the very rates that `add_product_order` charges the caller."""
+    return list_products(call.caller.user_id)
+
+
+def add_product_order(call: Call) -> dict[str, int]:
+    """Place an order of a product, as `add` does of a service; goods of our own are there at once."""
+    return _place(call, "product", placing.find_product)
+
+
+def product_order_status(call: Call) -> object:
+    """Tell how orders of products stand, as `status` does; `result` names what was delivered and says nothing of it."""
+    return _tell(call, lambda ids: {row.id: answering.describe(row) for row in call.world.read_products(ids)})
+
+
+def result_product(call: Call) -> dict[str, list[str]]:
+    """Hand over what was delivered; who was shown it is noted. Empty before, as the order is there and no mistake."""
+    return {"result": call.world.reveal(_order_id(present(call.values, "order")), call.address)}
+
+
 def updates(call: Call) -> list[dict[str, object]]:
     """List what changed in the list of services, newest first; an extension of ours."""
     return list_updates(call.values)
@@ -145,10 +157,14 @@ ACTIONS: dict[str, Callable[[Call], object]] = {
     "multiple_refill_status": refill_status,
     "cancel": cancel,
     "balance": balance,
+    "products": products,
+    "add_product_order": add_product_order,
+    "product_order_status": product_order_status,
+    "result_product": result_product,
     "updates": updates,
 }
-# What a key that may only read may not do.
-ORDERING = frozenset({add, refill, cancel})
+# What a key that may only read may not do: to take the goods away is to use what was bought.
+ORDERING = frozenset({add, refill, cancel, add_product_order, result_product})
 
 
 def idempotency_key(call: Call) -> str:
@@ -163,10 +179,35 @@ def idempotency_key(call: Call) -> str:
     return key
 
 
-def _statuses(world: World, texts: Sequence[str]) -> dict[str, object]:
+def _place(call: Call, name: str, find: Callable[[str], Service]) -> dict[str, int]:
+    """Order what a parameter names; the same idempotency key and request again answer with the first one's id."""
+    key, wanted = idempotency_key(call), present(call.values, name)
+    try:
+        request = forms.parse_order(find(wanted), call.values)
+        return {"order": call.world.place(request, key)}
+    except UserError:
+        is_product = name == "product"
+        placed = call.world.find_placed(key, wanted, call.values, is_product=is_product) if key else None
+        if placed is None:
+            raise
+        return {"order": placed}
+
+
+def _tell(call: Call, read: Read) -> object:
+    """Tell what is read about one order or many: a comma list in the singular `order` asks for many as well."""
+    one, many = present(call.values, "order"), present(call.values, "orders")
+    if not many and "," not in one:
+        return _statuses(read, [one])[one]
+    texts = _split(many or one)
+    if not texts:
+        raise UserError("Incorrect order ID", field="orders")
+    return _statuses(read, texts)
+
+
+def _statuses(read: Read, texts: Sequence[str]) -> dict[str, object]:
     """Look orders up by ids as they were sent; an id that is wrong, foreign or beyond the limit gets its own error."""
     numbers = _numbers(texts)
-    found = {row.id: shapes.status(row) for row in world.read_orders(list(numbers.values()))}
+    found = read(list(numbers.values()))
     known = {text: found.get(numbers.get(text, 0), INCORRECT_ORDER) for text in texts[:ID_LIMIT]}
     return {**known, **dict.fromkeys(texts[ID_LIMIT:], BEYOND_LIMIT)}
 

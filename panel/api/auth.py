@@ -3,13 +3,10 @@
 The text of a key is turned into its digest at once and dropped, so that no frame, log or report has it.
 """
 
-import ipaddress
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
-from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
@@ -57,20 +54,6 @@ def take_digest(values: MutableMapping[str, str], headers: Mapping[str, str]) ->
     given = present(values, "key")
     values.pop("key", None)
     return api_keys.digest(given or _bearer(headers) or headers.get("X-Api-Key", ""))
-
-
-def read_address(meta: Mapping[str, Any]) -> str:
-    """Return the address that a call comes from, behind a proxy the one that the proxy itself saw; empty when unknown.
-
-    The proxy is the last to add to X-Forwarded-For; what stands before its word may be anybody's invention.
-    """
-    forwarded = meta.get("HTTP_X_FORWARDED_FOR", "") if settings.BEHIND_PROXY else ""
-    text = forwarded.rpartition(",")[2].strip() or meta.get("REMOTE_ADDR", "")
-    try:
-        address = ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return ""
-    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def find_caller(digest: str, address: str) -> Caller:

@@ -159,7 +159,7 @@ def read_limits() -> dict[str, float]:
 
 def find_sample() -> tuple[int, int]:
     """Return a service that can be bought and its least quantity, so that the snippets run as they are printed."""
-    sold = Service.objects.filter(enabled=True, type=Service.Type.DEFAULT).order_by("pk")
+    sold = Service.objects.filter(enabled=True, is_product=False, type=Service.Type.DEFAULT).order_by("pk")
     first = dict(sold.values_list("pk", "min")[:LOOKED_AT])
     # What is on sale may still have no provider to send it to: only its terms tell.
     offered = pricing.load_terms(None, list(first)) if first else {}

@@ -6,6 +6,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from accounts.errors import UserError
+from accounts.requests import read_address
 from panel.api import actions, auth, errors, params, shapes, throttles
 
 
@@ -20,7 +21,7 @@ class ApiView(APIView):
 
     def post(self, request: Request) -> HttpResponse:
         """Carry out one action."""
-        address = auth.read_address(request.META)
+        address = read_address(request.META)
         try:
             values = params.read_params(request)
         except UserError:
@@ -37,7 +38,7 @@ class ApiView(APIView):
             throttles.count_wrong_key(address)
             raise
         return shapes.render(
-            actions.carry_out(actions.Call(caller, values, request.headers.get("Idempotency-Key", "")))
+            actions.carry_out(actions.Call(caller, values, request.headers.get("Idempotency-Key", ""), address))
         )
 
     get = post

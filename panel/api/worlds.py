@@ -7,14 +7,18 @@ from typing import Protocol
 
 from django.db import connection
 
-from orders import cancels, placing, refills, trying
+from accounts.errors import UserError
+from orders import answering, cancels, delivering, placing, refills, trying
+from orders.answering import ProductRow
 from orders.forms import OrderRequest
+from orders.models import Order, Reveal
 from panel.api.auth import Caller
 from panel.api.shapes import OrderRow
 
 ORDERS = """
-SELECT id, charge, refunded, start_count, status, remains, quantity
-FROM orders_order WHERE user_id = %s AND id = ANY(%s::bigint[])
+SELECT o.id, o.charge, o.refunded, o.start_count, o.status, o.remains, o.quantity
+FROM orders_order o JOIN catalog_service service ON service.id = o.service_id AND NOT service.is_product
+WHERE o.user_id = %s AND o.id = ANY(%s::bigint[])
 """
 
 REFILLS = """
@@ -25,7 +29,10 @@ WHERE o.user_id = %s AND refill.id = ANY(%s::bigint[])
 
 
 class World(Protocol):
-    """What actions do with orders; verbs raise UserError in the wire's words."""
+    """What actions do with orders; verbs raise UserError in the wire's words.
+
+    Orders of services and of products are told apart: to each other's verbs they are as unknown as a stranger's.
+    """
 
     @property
     def balance(self) -> Decimal:
@@ -34,7 +41,9 @@ class World(Protocol):
     def place(self, request: OrderRequest, idempotency_key: str) -> int:
         """Place an order and return its id."""
 
-    def find_placed(self, idempotency_key: str, service: str, values: Mapping[str, str]) -> int | None:
+    def find_placed(
+        self, idempotency_key: str, service: str, values: Mapping[str, str], *, is_product: bool
+    ) -> int | None:
         """Return the order that a key placed with this very request, although it could not be placed any more."""
 
     def read_orders(self, ids: Sequence[int]) -> Sequence[OrderRow]:
@@ -48,6 +57,12 @@ class World(Protocol):
 
     def cancel(self, order_id: int) -> None:
         """Ask for a cancel."""
+
+    def read_products(self, ids: Sequence[int]) -> Sequence[ProductRow]:
+        """Return those of some orders that are the caller's and of products. One query."""
+
+    def reveal(self, order_id: int, address: str) -> list[str]:
+        """Return what was delivered of a product, which is noted with the address; nothing before that."""
 
 
 def enter(caller: Caller) -> World:
@@ -69,8 +84,11 @@ class RealWorld:
         user_id, key = self.caller.user_id, self.caller.key
         return placing.place_order(user_id, request, idempotency_key=idempotency_key, api_key=key)
 
-    def find_placed(self, idempotency_key: str, service: str, values: Mapping[str, str]) -> int | None:
-        return placing.find_placed(self.caller.user_id, idempotency_key, service, values)
+    def find_placed(
+        self, idempotency_key: str, service: str, values: Mapping[str, str], *, is_product: bool
+    ) -> int | None:
+        user_id = self.caller.user_id
+        return placing.find_placed(user_id, idempotency_key, service, values, is_product=is_product)
 
     def read_orders(self, ids: Sequence[int]) -> Sequence[OrderRow]:
         with connection.cursor() as cursor:
@@ -83,10 +101,26 @@ class RealWorld:
             return dict(cursor.fetchall())
 
     def refill(self, order_id: int) -> int:
+        self._find(order_id, is_product=False)
         return refills.request_refill(self.caller.user_id, order_id).pk
 
     def cancel(self, order_id: int) -> None:
+        self._find(order_id, is_product=False)
         cancels.request_cancel(self.caller.user_id, order_id)
+
+    def read_products(self, ids: Sequence[int]) -> Sequence[ProductRow]:
+        return answering.read_products(self.caller.user_id, ids)
+
+    def reveal(self, order_id: int, address: str) -> list[str]:
+        order = self._find(order_id, is_product=True)
+        return delivering.reveal(order, actor_id=self.caller.user_id, way=Reveal.Way.API, address=address or None)
+
+    def _find(self, order_id: int, *, is_product: bool) -> Order:
+        mine = Order.objects.filter(user_id=self.caller.user_id, service__is_product=is_product)
+        order = mine.filter(pk=order_id).first()
+        if order is None:
+            raise UserError("Incorrect order ID", field="order")
+        return order
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +136,10 @@ class TrialWorld:
     def place(self, request: OrderRequest, idempotency_key: str) -> int:
         return trying.place_trial(self.caller.key, self.caller.user_id, request, idempotency_key=idempotency_key)
 
-    def find_placed(self, idempotency_key: str, service: str, values: Mapping[str, str]) -> int | None:
-        return trying.find_placed(self.caller.key, idempotency_key, service, values)
+    def find_placed(
+        self, idempotency_key: str, service: str, values: Mapping[str, str], *, is_product: bool
+    ) -> int | None:
+        return trying.find_placed(self.caller.key, idempotency_key, service, values, is_product=is_product)
 
     def read_orders(self, ids: Sequence[int]) -> Sequence[OrderRow]:
         rows = []
@@ -122,3 +158,9 @@ class TrialWorld:
 
     def cancel(self, order_id: int) -> None:
         trying.cancel(self.caller.user_id, order_id)
+
+    def read_products(self, ids: Sequence[int]) -> Sequence[ProductRow]:
+        return trying.read_products(self.caller.user_id, ids)
+
+    def reveal(self, order_id: int, _address: str) -> list[str]:
+        return trying.reveal(self.caller.user_id, order_id)

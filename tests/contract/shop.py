@@ -1,4 +1,4 @@
-"""A shop in which the ids of the documentation's examples exist: three services, five orders, two refills."""
+"""A shop in which the ids of the documentation's examples exist: services, products, orders of both, refills."""
 
 import datetime
 from decimal import Decimal
@@ -8,11 +8,11 @@ from django.utils import timezone
 
 from accounts.models import User
 from catalog.models import Category, ProviderService, Service, ServiceChange
-from orders import lifecycle
-from orders.models import Dispatch, Order, Refill
-from tests.conftest import Fund, MakeService, Place
+from orders import delivering, lifecycle
+from orders.models import Delivery, Dispatch, Order, Refill
+from tests.conftest import Fund, MakeProduct, MakeService, Place
 
-DEPOSIT = "105.20162"  # what the orders below leave of it is the balance in the documents
+DEPOSIT = "122.70162"  # what the orders below leave of it is the balance in the documents
 NOON = datetime.datetime(2026, 1, 31, 12, 0, tzinfo=datetime.UTC)
 PARTIAL = lifecycle.Report(status="Partial", word="Partial", start_count=3572, remains=157)
 COMPLETED = lifecycle.Report(status="Completed", word="Completed", start_count=168, remains=0)
@@ -86,6 +86,47 @@ def order(customer: User, service: Service, place: Place, number: int, report: l
     lifecycle.advance(placed.pk, report)
     Order.objects.filter(pk=number, ended_at__isnull=False).update(ended_at=timezone.now() - datetime.timedelta(days=2))
     return placed
+
+
+LINES = ["AAAA-1111-2222", "BBBB-3333-4444", "CCCC-5555-6666"]
+TOKENS = {
+    201: "c85c1d1a-9ef3-4d01-8c58-3dfaf3bbc78e",
+    202: "c85c1d1a-9ef3-4d01-8c58-3dfaf3bbc457",
+}
+
+
+def shelve(make_product: MakeProduct) -> tuple[Service, Service]:
+    """Put on sale the products of the examples: 4 of our own stock, 5 out of stock, 6 by hand; return 4 and 6."""
+    keys, work = (Category.objects.create(name=word) for word in ("Licences", "Drawings"))
+    lines = [*LINES, *(f"DDDD-{number}" for number in range(40))]
+    first = make_product(id=4, name="Licence for one year", category=keys, max=10, lines=lines)
+    make_product(id=5, name="Gift card", category=keys, max=5, require="Your account", own_rate=Decimal("0.51025"))
+    drawn = make_product(
+        id=6,
+        name="Letterhead drawn by hand",
+        category=work,
+        max=10,
+        source="hand",
+        kind="Service",
+        require="Your wishes",
+    )
+    return first, drawn
+
+
+def trade_products(customer: User, products: tuple[Service, Service], place: Place) -> None:
+    """Let a customer have the orders of products that the examples ask for: 201 to 204, one for each end, one open."""
+    stocked, drawn = products
+    begin("orders_order", 201)
+    place(customer, stocked, quantity="3")
+    partial, canceled, _open = (
+        place(customer, drawn, quantity=quantity, require="An owl") for quantity in ("6", "1", "1")
+    )
+    delivering.deliver_by_hand(partial.pk, ["one", "two", "three"], actor_id=customer.pk)
+    lifecycle.end_by_hand(partial.pk, "Partial", 3, actor_id=customer.pk, why="no more ink")
+    lifecycle.end_by_hand(canceled.pk, "Canceled", None, actor_id=customer.pk, why="no more ink")
+    Order.objects.filter(pk=canceled.pk).update(note="Out of stock")
+    for number, token in TOKENS.items():
+        Delivery.objects.filter(order=number).update(token=token)
 
 
 def refill(customer: User, service: Service, place: Place, order_number: int, number: int, word: str) -> None:

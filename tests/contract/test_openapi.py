@@ -23,7 +23,7 @@ from catalog.models import Service
 from orders import forms, reading
 from orders.offering import Obstacle
 from panel.api import actions, params, shapes
-from tests.conftest import Fund, MakeService, Place
+from tests.conftest import Fund, MakeProduct, MakeService, Place
 from tests.contract import shop
 from tests.processes import ROOT
 
@@ -73,8 +73,9 @@ def watched() -> Iterator[set[str]]:
 
 
 @pytest.fixture
-def trading(customer: User, make_service: MakeService, fund: Fund, place: Place) -> User:
+def trading(customer: User, make_service: MakeService, make_product: MakeProduct, fund: Fund, place: Place) -> User:
     shop.trade(customer, shop.stock(make_service)[0], fund, place)
+    shop.trade_products(customer, shop.shelve(make_product), place)
     return customer
 
 
@@ -231,7 +232,7 @@ def test_every_error_the_api_can_answer_is_listed_and_none_else() -> None:
 
 # Where a call of the API can end in an error; prices are quoted, and keys made, by pages alone.
 SOURCES = ["panel/api", "orders/forms.py", "orders/reading.py", "orders/placing.py", "orders/refills.py"]
-SOURCES += ["orders/cancels.py", "orders/trying.py", "accounts/errors.py", "accounts/api_keys.py"]
+SOURCES += ["orders/cancels.py", "orders/trying.py", "catalog/stock.py", "accounts/errors.py", "accounts/api_keys.py"]
 ONLY_PAGES = {"The price has changed", "'{}' is no address and no network", "At most {} addresses"}
 
 

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from accounts.models import User
 from panel.api.actions import ACTIONS
-from tests.conftest import Fund, MakeService, Place
+from tests.conftest import Fund, MakeProduct, MakeService, Place
 from tests.contract import shop
 from tests.integration.api.senders import FORM, JSON, SENDERS, post
 
@@ -37,14 +37,23 @@ CALLS: dict[str, dict[str, str]] = {
     "refill statuses": {"action": "refill_status", "refills": "1,2, 999"},
     "cancel": {"action": "cancel", "orders": "100,2,999"},
     "cancel one": {"action": "cancel", "order": "100"},
+    "products": {"action": "products"},
+    "buy": {"action": "add_product_order", "product": "4", "quantity": "2"},
+    "buy once": {"action": "add_product_order", "product": "4", "quantity": "2", "request_id": "8"},
+    "buy what asks": {"action": "add_product_order", "product": "6", "quantity": "1", "require": "Grüße, 1+1 & ü"},
+    "buy in vain": {"action": "add_product_order", "product": "5", "quantity": "1", "require": "me@example.org"},
+    "product status": {"action": "product_order_status", "order": "201"},
+    "product statuses": {"action": "product_order_status", "orders": "201,202, 203,1,999"},
+    "goods": {"action": "result_product", "order": "201"},
     "nonsense": {"action": "nonsense"},
     "nothing": {"action": ""},
 }
 
 
 @pytest.fixture
-def trading(customer: User, make_service: MakeService, fund: Fund, place: Place) -> User:
+def trading(customer: User, make_service: MakeService, make_product: MakeProduct, fund: Fund, place: Place) -> User:
     shop.trade(customer, shop.stock(make_service)[0], fund, place)
+    shop.trade_products(customer, shop.shelve(make_product), place)
     return customer
 
 
@@ -75,13 +84,18 @@ def test_the_calls_above_are_all_actions_and_do_what_they_say(trading: User, api
     assert {call["action"] for call in CALLS.values()} - {"nonsense", ""} == set(ACTIONS) - set(ALIASES)
     answers = {name: by_form(api_key, call) for name, call in CALLS.items()}
     refused = {name for name, answer in answers.items() if isinstance(answer, dict) and "error" in answer}
-    assert refused == {"add refused", "nonsense", "nothing"}
+    assert refused == {"add refused", "buy in vain", "nonsense", "nothing"}
     assert {name for name, answer in answers.items() if answer == {"order": 23501}} == {
         "add",
         "add in runs",
         "add once",
         "add comments",
+        "buy",
+        "buy once",
+        "buy what asks",
     }
+    assert answers["buy in vain"] == {"error": "Out of stock"}
+    assert answers["goods"] == {"result": shop.LINES}
     assert (answers["refill"], answers["cancel one"]) == ({"refill": "3"}, [{"order": 100, "cancel": 1}])
 
 
@@ -129,6 +143,7 @@ LISTS = {
     "refill": ("orders", [2, 100, 999]),
     "refill_status": ("refills", [1, 2, 999]),
     "cancel": ("orders", [100, 2, 999]),
+    "product_order_status": ("orders", [201, 203, 999]),
 }
 
 
@@ -151,6 +166,9 @@ OPTIONAL = {
     "cancel one": ("orders",),
     "updates": ("nothing", "order"),
     "balance": ("order", "service"),
+    "products": ("order", "product"),
+    "buy": ("require", "idempotency_key", "request_id"),
+    "product status": ("orders",),
 }
 
 

@@ -1,7 +1,7 @@
 """The five documents of the field: what each shows as a request is accepted, what it shows as an answer comes back.
 
 Requests stand here in each document's own writing, answers as its examples, of which kind and shape count, not figures.
-Where an example is no valid JSON its evident meaning stands here. Actions of products are not served yet.
+Where an example is no valid JSON its evident meaning stands here.
 """
 
 from collections.abc import Callable
@@ -13,9 +13,9 @@ from urllib.parse import urlencode
 import pytest
 
 from accounts.models import ApiKey, User
-from catalog.models import ProviderService
+from catalog.models import Category, ProviderService
 from orders.models import Order, Refill
-from tests.conftest import Fund, MakeService, Place
+from tests.conftest import Fund, MakeProduct, MakeService, Place
 from tests.contract import shop
 from tests.integration.api.senders import FORM, post
 
@@ -135,12 +135,73 @@ CASES = [
         "cancel",
     ),
 ]
+# Orders of products, under the ids that the shop gives them.
+DELIVERED = {"charge": 7.5, "status": "Completed", "result": "c85c1d1a-9ef3-4d01-8c58-3dfaf3bbc78e"}
+IN_PART = {"charge": 6, "status": "Partial", "remains": 3, "result": "c85c1d1a-9ef3-4d01-8c58-3dfaf3bbc457"}
+NOT_DELIVERED = {"charge": 0, "status": "Canceled", "note": "Out of stock"}
+THREE = {"201": DELIVERED, str(NOBODYS): WRONG, "203": NOT_DELIVERED}
+CASES += [
+    Case(
+        FIRST,
+        {"action": "add_product_order", "quantity": "3", "require": "me@example.org"},
+        {"order": 99999},
+        "add a product",
+    ),
+    Case(FIRST, {"action": "product_order_status", "order": "201"}, DELIVERED, "status of a product"),
+    Case([S0, S1], {"action": "product_order_status", "order": "202"}, IN_PART, "status of a product in part"),
+    Case(
+        [S0, S1],
+        {"action": "product_order_status", "orders": f"201,{NOBODYS},203,202"},
+        THREE | {"202": IN_PART},
+        "statuses of products",
+    ),
+    Case([S2], {"action": "product_order_status", "orders": f"201,{NOBODYS},203"}, THREE, "statuses of products"),
+    Case(
+        [S0, S1],
+        {"action": "result_product", "order": "201"},
+        {"result": ["abc@gmail | 2 | 3", "abc1@gmail | 2 | 3", "abc2@gmail | 2 | 3"]},
+        "goods",
+    ),
+]
+PRODUCTS: list[dict[str, Any]] = [
+    {
+        "name": "Netflix premium 1 month",
+        "require": "Input your account",
+        "rate": 2.5,
+        "min": 1,
+        "max": 10,
+        "category": "Netflix",
+        "status": "In stock",
+        "inventory": 40,
+        "type": "Auto",
+    },
+    {
+        "name": "Youtube premium 1 month",
+        "require": "Input your account",
+        "rate": 5,
+        "min": 1,
+        "max": 1,
+        "category": "Youtube",
+        "status": "Out of stock",
+        "inventory": 0,
+        "type": "Auto",
+    },
+    {
+        "name": "Facebook account 5000 friends",
+        "rate": 0.5,
+        "min": 1,
+        "max": 2,
+        "category": "Facebook",
+        "status": "In stock",
+        "type": "Service",
+    },
+]
 # Keys of ours beyond a document's: PROTOCOL 12 names them.
 BEYOND = {"cancel", "dripfeed", "desc", "currency"}
 
 
 @pytest.fixture
-def trading(customer: User, make_service: MakeService, fund: Fund, place: Place) -> User:
+def trading(customer: User, make_service: MakeService, make_product: MakeProduct, fund: Fund, place: Place) -> User:
     """Carla, whose orders and refills have the ids that the cases ask for."""
     service = make_service(min=10, refill=True, cancel=True, rate=Decimal("0.90"))
     make_service(min=10, type="Custom Comments")
@@ -151,6 +212,8 @@ def trading(customer: User, make_service: MakeService, fund: Fund, place: Place)
     shop.order(customer, service, place, COMPLETED, shop.COMPLETED)
     shop.refill(customer, service, place, 11, 1, Refill.Status.COMPLETED)
     shop.refill(customer, service, place, 12, 2, Refill.Status.REJECTED)
+    products = make_product(lines=shop.LINES), make_product(source="hand", require="Your account", own_rate=Decimal(2))
+    shop.trade_products(customer, products, place)
     shop.begin("orders_order", 23501)
     shop.begin("orders_refill", 4)
     return customer
@@ -158,7 +221,7 @@ def trading(customer: User, make_service: MakeService, fund: Fund, place: Place)
 
 def same_shape(ours: Any, theirs: Any) -> None:
     """Hold an answer to an example: containers, keys, and what is text, number or flag; words where words count."""
-    assert type(ours) is type(theirs), (ours, theirs)
+    assert kind_of(ours) is kind_of(theirs), (ours, theirs)
     if isinstance(theirs, dict):
         assert set(ours) - BEYOND == set(theirs) - BEYOND
         assert set(theirs) <= set(ours)
@@ -170,11 +233,16 @@ def same_shape(ours: Any, theirs: Any) -> None:
             same_shape(one, other)
 
 
+def kind_of(value: Any) -> type:
+    """Return what a value is in JSON, which knows one kind of numbers."""
+    return float if type(value) is int else type(value)
+
+
 def same_words(ours: Any, theirs: Any) -> None:
     """Hold what an answer says about ids to the example's own words."""
     if isinstance(theirs, dict):
         for name, value in theirs.items():
-            if name == "error":
+            if name in {"error", "note"}:
                 assert ours[name] == value
             else:
                 same_words(ours[name], value)
@@ -189,13 +257,21 @@ def same_words(ours: Any, theirs: Any) -> None:
     ids=lambda value: value.what if isinstance(value, Case) else value[:3],
 )
 def test_a_request_of_a_document_is_answered_in_its_shape(
-    document: str, case: Case, trading: User, make_service: MakeService, api_key: str, books: None
+    document: str,
+    case: Case,
+    trading: User,
+    make_service: MakeService,
+    make_product: MakeProduct,
+    api_key: str,
+    books: None,
 ) -> None:
     style = ApiKey.Style.FIRST if document in FIRST else ApiKey.Style.LIST
     ApiKey.objects.update(style=style)
     call = dict(case.call)
     if call["action"] == "add":
         call["service"] = str(make_service(type=case.type, min=1, max=100_000, **case.service).pk)
+    elif call["action"] == "add_product_order":
+        call["product"] = str(make_product(lines=["one", "two", "three"], require="Your account").pk)
     answer = post("/api/v2", urlencode({"key": api_key, **call}), FORM)
     same_shape(answer, case.answer)
     same_words(answer, case.answer)
@@ -209,3 +285,24 @@ def test_only_the_words_of_the_documents_stand_for_a_status(trading: User, api: 
     assert api(action="status", order=PARTIAL)["status"] == "Partial"
     assert api(action="status", order=COMPLETED)["status"] == "Completed"
     assert set(Order.Status.values) == {"Pending", "Processing", "In progress", "Completed", "Partial", "Canceled"}
+
+
+def test_products_are_listed_just_as_the_documents_have_them(
+    api: Callable[..., Any], make_product: MakeProduct
+) -> None:
+    """All three documents show the same list; where a key is absent there, it is absent here."""
+    lines = [f"{number} | 2 | 3" for number in range(40)]
+    kept: list[dict[str, Any]] = [{"lines": lines}, {}, {"source": "hand"}]
+    for row, how in zip(PRODUCTS, kept, strict=True):
+        make_product(
+            name=row["name"],
+            require=row.get("require", ""),
+            own_rate=Decimal(str(row["rate"])),
+            max=row["max"],
+            category=Category.objects.create(name=row["category"]),
+            kind=row["type"],
+            **how,
+        )
+    listed = api(action="products")
+    assert [{name: value for name, value in row.items() if name != "product"} for row in listed] == PRODUCTS
+    assert all(type(row["product"]) is int for row in listed)

@@ -12,9 +12,9 @@ from catalog.models import Provider
 from catalog.providers.client import Client, Connection
 from catalog.providers.dialects import dialect
 from catalog.providers.errors import ProviderError, Rejected, Unavailable
-from catalog.providers.replies import CatalogueRow, ItemError, StatusReport
+from catalog.providers.replies import CatalogueRow, ItemError, ProductReport, ProductResult, ProductRow, StatusReport
 from catalog.providers.sandbox import Sandbox
-from tests.conftest import Fund
+from tests.conftest import Fund, MakeProduct
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -132,6 +132,121 @@ def test_a_wrong_key_is_said_so(reach: Reach, call: str) -> None:
         getattr(client, call)()
     assert isinstance(refused.value, Unavailable)
     assert refused.value.reason == "key"
+
+
+GOODS = ["first | 1", "second | 2", "third | 3"]
+Finish = Callable[[str], list[str]]
+
+
+@pytest.fixture
+def shelves(client: Client, sandbox: Sandbox, make_product: MakeProduct) -> Client:
+    """A client of an upstream that sells products: counted ones, one that is gone, and work by hand that asks."""
+    sandbox.configure(has_products=True)
+    make_product(lines=GOODS, own_rate=Decimal("0.51025"))
+    make_product()
+    make_product(source="hand", kind="Service", require="Your wishes")
+    return client
+
+
+@pytest.fixture
+def finish(request: pytest.FixtureRequest, sandbox: Sandbox) -> Finish:
+    """Return a way to have an order delivered, which tells the goods; what is our own stock is delivered at once."""
+
+    def end(order_id: str) -> list[str]:
+        if request.node.callspec.params["reach"] != "sandbox":
+            return GOODS
+        sandbox.warehouse.set_order(order_id, status="Completed", remains=0)
+        return sandbox.warehouse.orders[order_id].goods
+
+    return end
+
+
+def counted(client: Client) -> ProductRow:
+    rows = client.products().rows
+    return next(row for row in rows if row.in_stock and row.inventory and not row.require and row.max >= 3)
+
+
+def test_products_are_read_without_a_row_skipped(shelves: Client) -> None:
+    listed = shelves.products()
+    assert listed.skipped == ()
+    assert {row.in_stock for row in listed.rows} == {True, False}
+    assert {row.type for row in listed.rows} == {"Auto", "Service"}
+    work = next(row for row in listed.rows if row.type == "Service")
+    assert (work.in_stock, work.inventory, bool(work.require)) == (True, None, True)
+    gone = next(row for row in listed.rows if not row.in_stock)
+    assert gone.inventory == 0
+    assert all(row.rate > 0 and row.category and 0 < row.min <= row.max for row in listed.rows)
+
+
+def test_a_product_is_bought_followed_and_fetched(shelves: Client, finish: Finish) -> None:
+    row, before = counted(shelves), shelves.balance().amount
+    order_id = shelves.add_product_order({"product": row.product, "quantity": "3"}).order_id
+    goods = finish(order_id)
+    report = shelves.product_order_status([order_id])[order_id]
+    assert isinstance(report, ProductReport)
+    assert (report.status, report.charge, report.note) == ("Completed", 3 * row.rate, "")
+    assert shelves.balance().amount == before - 3 * row.rate
+    assert report.result
+    assert not any(line in report.result for line in goods)
+    answer = shelves.result_product(order_id)
+    assert isinstance(answer, ProductResult)
+    assert list(answer.lines) == goods
+
+
+def test_goods_that_have_not_come_are_no_error(shelves: Client) -> None:
+    work = next(row for row in shelves.products().rows if row.require and row.in_stock)
+    asked = {"product": work.product, "quantity": "1", "require": "An owl"}
+    order_id = shelves.add_product_order(asked).order_id
+    report = shelves.product_order_status([order_id])[order_id]
+    assert isinstance(report, ProductReport)
+    assert (report.status, report.remains, report.note, report.result) == ("Pending", None, "", "")
+    answer = shelves.result_product(order_id)
+    assert isinstance(answer, ProductResult)
+    assert answer.lines == ()
+
+
+def test_many_orders_of_products_are_followed_each_by_its_id(shelves: Client) -> None:
+    row = counted(shelves)
+    ids = [shelves.add_product_order({"product": row.product, "quantity": "1"}).order_id for _ in range(2)]
+    answers = shelves.product_order_status([*ids, "999999999"])
+    assert [type(answers[order_id]) for order_id in ids] == [ProductReport] * 2
+    unknown = answers["999999999"]
+    assert isinstance(unknown, ItemError)
+    assert (unknown.text, unknown.condition) == ("Incorrect order ID", "order_unknown")
+    assert shelves.result_product("999999999") == unknown
+
+
+@pytest.mark.parametrize(
+    ("change", "condition", "failover"),
+    [
+        ({"product": "999999"}, "product_not_found", True),
+        ({"quantity": "0"}, "quantity_too_low", False),
+        ({"quantity": "999999999"}, "quantity_too_high", False),
+        ({"quantity": "x"}, "quantity_invalid", False),
+    ],
+)
+def test_what_is_wrong_with_an_order_of_a_product_is_a_refusal_of_a_known_class(
+    shelves: Client, change: dict[str, str], condition: str, *, failover: bool
+) -> None:
+    before = shelves.balance().amount
+    with pytest.raises(Rejected) as refused:
+        shelves.add_product_order({"product": counted(shelves).product, "quantity": "1"} | change)
+    assert (refused.value.condition, refused.value.failover) == (condition, failover)
+    assert shelves.balance().amount == before
+
+
+def test_what_is_gone_or_asks_in_vain_is_refused_with_nothing_charged(shelves: Client) -> None:
+    rows, before = shelves.products().rows, shelves.balance().amount
+    gone = next(row for row in rows if not row.in_stock)
+    work = next(row for row in rows if row.require and row.in_stock)
+    with pytest.raises(Rejected) as refused:
+        shelves.add_product_order({"product": gone.product, "quantity": "1", "require": "me@example.org"})
+    assert (refused.value.condition, refused.value.failover) == ("out_of_stock", True)
+    with pytest.raises(Rejected) as refused:
+        shelves.add_product_order({"product": work.product, "quantity": "1"})
+    assert refused.value.condition in {"missing_params", "require_invalid"}
+    assert not refused.value.failover
+    assert shelves.balance().amount == before
 
 
 @pytest.fixture

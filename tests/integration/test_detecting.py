@@ -103,6 +103,7 @@ def test_recorded_answers_are_told_apart(
     assert any(words in finding for finding in found.findings), found.findings
 
 
+SELLING = {"products": True, "result_product": True}
 CASES: list[tuple[str, Any, Any, bool, str, dict[str, Any]]] = [
     ("000_fa79b687568cfb1d.txt", FOUR, [row(refill=True)], True, "1dg", {}),
     ("003_31070e689288a311.txt", FIVE, [row(refill=True, cancel=True)], False, "perfectpanel", {}),
@@ -132,7 +133,7 @@ CASES: list[tuple[str, Any, Any, bool, str, dict[str, Any]]] = [
         "perfectpanel",
         {"refill_flag_map": "tri-state"},
     ),
-    ("this very panel", FIVE, [row(cancel=True, desc="", dripfeed=True)], True, "perfectpanel", {"products": True}),
+    ("this very panel", FIVE, [row(cancel=True, desc="", dripfeed=True)], True, "perfectpanel", SELLING),
     ("a bare number", Decimal("12.5"), {"1": row(cancel=True)}, False, "perfectpanel", {}),
 ]
 

@@ -13,10 +13,11 @@ from django.utils import timezone
 from accounts import api_keys, ledger
 from accounts.api_keys import KeyTerms
 from accounts.models import ApiKeyDay, Transfer, User
+from catalog import stock
 from catalog.models import CustomRate, Service
 from orders import trying
-from orders.models import Cancel, Dispatch, Order, OrderEvent, PlacedOnce, Refill, TrialOrder
-from tests.conftest import Fund, MakeService
+from orders.models import Cancel, Delivery, Dispatch, Order, OrderEvent, PlacedOnce, Refill, Reveal, TrialOrder
+from tests.conftest import Fund, MakeProduct, MakeService
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("books", "nothing_real")]
 Api = Callable[..., Any]
@@ -30,7 +31,7 @@ def nothing_real(customer: User, request: pytest.FixtureRequest) -> Iterator[Non
     yield
     if hasattr(request, "param"):
         return
-    for model in (Order, OrderEvent, Dispatch, PlacedOnce, Refill, Cancel, Transfer):
+    for model in (Order, OrderEvent, Dispatch, PlacedOnce, Refill, Cancel, Delivery, Reveal, Transfer):
         assert not model.objects.exists(), model
     assert ledger.read_balance(customer.pk) == 0
 
@@ -213,9 +214,9 @@ def test_a_refill_is_done_after_half_a_minute_and_given_once(trial: Api, add: Ca
             {"order": order, "refill": {"error": "Refill already requested"}}
         ]
     with after(95):
-        assert trial(action="refill_status", refills=f"{order},1") == [
+        assert trial(action="refill_status", refills=f"{order},{order + 1}") == [
             {"refill": order, "status": "Completed"},
-            {"refill": 1, "status": NOT_FOUND},
+            {"refill": order + 1, "status": NOT_FOUND},
         ]
         assert "less than 24 hours ago" in trial(action="refill", order=order)["error"]
 
@@ -272,3 +273,66 @@ def test_a_test_key_does_not_see_a_real_order_of_the_same_customer(
     assert trial(action="cancel", order=order) == [{"order": order, "cancel": WRONG}]
     assert api(action="status", order=order)["status"] == "Pending"
     assert not ApiKeyDay.objects.exists()
+
+
+def test_a_product_is_handed_over_at_its_end_and_nothing_leaves_the_stock(
+    trial: Api, make_product: MakeProduct
+) -> None:
+    product = make_product(lines=["one", "two", "three"])
+    order = trial(action="add_product_order", product=product.pk, quantity=2)["order"]
+    ask = {"action": "product_order_status", "order": order}
+    assert trial(**ask) == {"charge": 5, "status": "Pending"}
+    for seconds in (11, 30):
+        with after(seconds):
+            assert trial(**ask) == {"charge": 5, "status": "In progress"}
+            assert trial(action="result_product", order=order) == {"result": []}
+    with after(61):
+        told = trial(**ask)
+        assert (told["charge"], told["status"], set(told)) == (5, "Completed", {"charge", "status", "result"})
+        assert trial(**ask) == told
+        assert trial(action="result_product", order=order) == {"result": [f"TEST-{order}-1", f"TEST-{order}-2"]}
+    assert stock.count([product.pk]) == {product.pk: 3}
+
+
+def test_what_a_product_requires_says_how_its_trial_ends(trial: Api, make_product: MakeProduct) -> None:
+    product = make_product(source="hand", require="Your account")
+    call = {"action": "add_product_order", "product": product.pk, "quantity": 4}
+    partial = trial(**call, require="partial@example.org")["order"]
+    canceled = trial(**call, require="cancel@example.org")["order"]
+    with after(61):
+        told = trial(action="product_order_status", orders=f"{partial},{canceled}")
+        token = told[str(partial)].pop("result")
+        assert told == {
+            str(partial): {"charge": 5, "status": "Partial", "remains": 2},
+            str(canceled): {"charge": 0, "status": "Canceled", "note": "Out of stock"},
+        }
+        assert len(token) == 36
+        assert len(trial(action="result_product", order=partial)["result"]) == 2
+        assert trial(action="result_product", order=canceled) == {"result": []}
+
+
+def test_a_product_is_refused_as_in_the_real_world(trial: Api, make_product: MakeProduct) -> None:
+    few, none, asking = make_product(lines=["one"]), make_product(), make_product(source="hand", require="Your page")
+
+    def buy(product: Service, quantity: int) -> Any:
+        return trial(action="add_product_order", product=product.pk, quantity=quantity)
+
+    assert buy(few, 2) == {"error": "Not enough stock"}
+    assert buy(none, 1) == {"error": "Out of stock"}
+    assert buy(asking, 1) == {"error": "Incorrect require"}
+    assert buy(few, 1000) == {"error": "Quantity more than maximum 100"}
+
+
+def test_trials_of_services_and_of_products_do_not_know_each_other(
+    trial: Api, add: Callable[..., int], make_product: MakeProduct
+) -> None:
+    bought = {"product": make_product(source="hand").pk, "quantity": 1, "idempotency_key": "k"}
+    product, plain = trial(action="add_product_order", **bought)["order"], add()
+    assert trial(action="add_product_order", **bought) == {"order": product}
+    assert trial(action="add", service=bought["product"], **bought) == {"error": "Incorrect service ID"}
+    for action in ("status", "refill"):
+        assert trial(action=action, order=product) == WRONG
+    assert trial(action="cancel", order=product) == [{"order": product, "cancel": WRONG}]
+    for action in ("product_order_status", "result_product"):
+        assert trial(action=action, order=plain) == WRONG
+    assert trial(action="products")[0]["product"] == bought["product"]

@@ -34,7 +34,7 @@ service_unknown failover add
     Incorrect service ID | error.incorrect_service_id | neworder.error.incorrect_service_id | Service ID does not
     exists | Invalid service ID | Invalid service | Service not found | neworder.error.service_not_found |
     neworder.error.invalid_service | error.invalid_service
-service_disabled failover add
+service_disabled failover add,add_product_order
     Disabled service ID | Service is not available | Service not found or currently unavailable |
     neworder.error.service_inactive | Ordering is disabled
 invalid_link final add
@@ -99,6 +99,8 @@ server_error ambiguous add
     error processing your request. Please try again later…
 product_not_found failover add_product_order
     Incorrect product ID
+require_invalid final add_product_order
+    Incorrect require
 out_of_stock failover add_product_order
     Out of stock | Not enough stock
 """
@@ -142,8 +144,8 @@ def test_what_nobody_classed_is_not_guessed_at(text: str, action: str) -> None:
     assert classify(text, action) is None
 
 
-def test_the_table_holds_all_texts_of_the_protocol_and_two_of_our_own() -> None:
-    assert len({text for text, _, _ in rows()}) == 153 + 2
+def test_the_table_holds_all_texts_of_the_protocol_and_three_of_our_own() -> None:
+    assert len({text for text, _, _ in rows()}) == 153 + 3
 
 
 def test_an_exact_text_comes_before_a_beginning() -> None:
