@@ -7,18 +7,17 @@ encrypted at rest, in no event and in no log; each time somebody is shown them a
 
 import datetime
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from accounts.errors import UserError
-from catalog import connecting, secrets, stock
-from catalog.models import Product, Provider, ProviderService
-from catalog.pricing import Terms
+from catalog import connecting, goods, pacing, secrets, stock
+from catalog.models import Product, Provider
 from catalog.providers.client import Client
-from catalog.providers.errors import ProviderError
+from catalog.providers.errors import ProviderError, Reason, Unavailable
 from catalog.providers.replies import ItemError
 from orders import ending, lifecycle
 from orders.models import DeliveredLine, Delivery, Dispatch, Order, OrderEvent, Reveal
@@ -31,18 +30,18 @@ Kind = OrderEvent.Kind
 WAITS = tuple(datetime.timedelta(seconds=seconds) for seconds in (15, 60, 300, 1800, 7200, 21600))
 # From then on staff are told that it has not come; it is fetched on all the same.
 TELL_AFTER = 4
+# Failures that say nothing of the other orders, which must not wait for this one.
+ABOUT_ONE = frozenset({Reason.UNREADABLE, Reason.SERVER})
 MOST_AT_ONCE = 100
 LONGEST_LINE, MOST_LINES = 5000, 20_000
 
 
-def check_stock(terms: Terms, units: int) -> None:
-    """Raise UserError where the provider, when last read, had not so many of a product; our own is taken, not asked."""
-    if terms.provider_service_id is None:
-        return
-    listed = ProviderService.objects.only("in_stock", "inventory").get(pk=terms.provider_service_id)
-    if listed.in_stock is False or listed.inventory == 0:
+def check_stock(product_id: int, units: int) -> None:
+    """Raise UserError where nobody has so many of a product, as far as is known; our own lines are taken, not asked."""
+    there = goods.read_availability([product_id])[product_id]
+    if not there.in_stock:
         raise UserError("Out of stock", field="quantity")
-    if listed.inventory is not None and listed.inventory < units:
+    if not there.has(units):
         raise UserError("Not enough stock", field="quantity")
 
 
@@ -77,7 +76,7 @@ def deliver_by_hand(order_id: int, lines: Sequence[str], *, actor_id: int, done:
     if not given and not done:
         raise UserError("Enter what is handed over", field="lines")
     delivery, _made = Delivery.objects.get_or_create(order=order)
-    have = delivery.lines.count()
+    have = _count_valid(delivery)
     if have + len(given) > order.quantity and order.service.product.kind == Product.Kind.AUTO:
         raise UserError(f"{order.quantity} were bought, and {have} handed over before", field="lines")
     add_lines(delivery, given)
@@ -87,6 +86,23 @@ def deliver_by_hand(order_id: int, lines: Sequence[str], *, actor_id: int, done:
     else:
         _begin(order, actor_id=actor_id)
     return order
+
+
+@transaction.atomic
+def enter_goods(delivery_id: int, lines: Sequence[str], *, actor_id: int) -> None:
+    """Hand over what a provider ended an order with and never told us, as staff got it elsewhere.
+
+    Raises UserError without lines, and when the goods have come meanwhile. Opens the transaction itself.
+    """
+    order_id = Delivery.objects.values_list("order", flat=True).get(pk=delivery_id)
+    Order.objects.select_for_update().only("pk").get(pk=order_id)
+    given = check_lines(lines)
+    if not given:
+        raise UserError("Enter what is handed over", field="lines")
+    delivery = Delivery.objects.select_for_update().get(pk=delivery_id)
+    if delivery.fetch_at is None:
+        raise UserError("It has come meanwhile")
+    _keep(delivery, given, actor_id=actor_id)
 
 
 def is_by_hand(order: Order) -> bool:
@@ -112,8 +128,12 @@ def add_lines(delivery: Delivery, lines: Sequence[str]) -> None:
 
 
 def expect(results: Mapping[int, str]) -> None:
-    """Note that a provider has ended orders with these results, so that the goods are fetched; once for each order."""
+    """Note that a provider has ended orders with these results, so that the goods are fetched; once for each order.
+
+    An order whose money went back is left alone: what its provider says of it is for staff.
+    """
     known = set(Delivery.objects.filter(order__in=list(results)).values_list("order_id", flat=True))
+    known |= set(Order.objects.filter(pk__in=list(results), status=Status.CANCELED).values_list("pk", flat=True))
     now = timezone.now()
     Delivery.objects.bulk_create(
         [
@@ -142,10 +162,11 @@ def fetch_provider(provider_id: int) -> int:
     Never call it inside a transaction, since it waits for the network.
     """
     provider = Provider.objects.get(pk=provider_id)
+    due = _list_due(provider_id)[:MOST_AT_ONCE].count()
     fetched = 0
     try:
         with connecting.connect(provider) as client:
-            for delivery, remote_id in _take_due(provider_id):
+            for delivery, remote_id in _take_due(provider_id, pacing.take(provider_id, pacing.Kind.READ, due)):
                 fetched += _fetch_one(client, delivery, remote_id)
     except ProviderError as error:
         logger.warning("provider %s: goods not fetched: %s", provider, error)
@@ -153,40 +174,61 @@ def fetch_provider(provider_id: int) -> int:
     return fetched
 
 
-def _take_due(provider_id: int) -> list[tuple[Delivery, str]]:
+def _list_due(provider_id: int) -> QuerySet[Delivery]:
+    return Delivery.objects.filter(
+        fetch_at__lte=timezone.now(),
+        order__dispatches__provider=provider_id,
+        order__dispatches__state=Dispatch.State.SENT,
+        order__dispatches__command=Dispatch.Command.ADD,
+    )
+
+
+def _take_due(provider_id: int, most: int) -> list[tuple[Delivery, str]]:
     """Put off what is due, so that no other worker fetches it meanwhile, and return it with the ids there."""
-    now = timezone.now()
     with transaction.atomic():
-        due = Delivery.objects.select_for_update(skip_locked=True, of=("self",)).filter(
-            fetch_at__lte=now,
-            order__dispatches__provider=provider_id,
-            order__dispatches__state=Dispatch.State.SENT,
-            order__dispatches__command=Dispatch.Command.ADD,
-        )
-        rows = list(due.annotate(remote_id=F("order__dispatches__remote_id")).order_by("fetch_at")[:MOST_AT_ONCE])
+        due = _list_due(provider_id).select_for_update(skip_locked=True, of=("self",))
+        rows = list(due.annotate(remote_id=F("order__dispatches__remote_id")).order_by("fetch_at")[:most])
         for row in rows:
-            row.fetch_at = now + WAITS[min(row.attempts, len(WAITS) - 1)]
+            row.fetch_at = timezone.now() + WAITS[min(row.attempts, len(WAITS) - 1)]
             row.attempts += 1
         Delivery.objects.bulk_update(rows, ["fetch_at", "attempts"])
     return [(row, row.remote_id) for row in rows]
 
 
 def _fetch_one(client: Client, delivery: Delivery, remote_id: str) -> bool:
-    """Fetch one order's goods and store them; False when they are not there yet. Raises ProviderError."""
-    lines = _read_goods(client, delivery, remote_id)
+    """Fetch one order's goods and store them; False when they are not there yet, or cannot be read.
+
+    Raises ProviderError where the other orders would fare no better.
+    """
+    try:
+        lines = _read_goods(client, delivery, remote_id)
+    except Unavailable as error:
+        if error.reason not in ABOUT_ONE:
+            raise
+        logger.warning("order %s: goods not fetched: %s", delivery.order_id, error)
+        lines = ()
     if not lines:
-        if delivery.attempts == TELL_AFTER:
+        untold = Order.objects.filter(pk=delivery.order_id, attention=Order.Attention.NONE)
+        if delivery.attempts >= TELL_AFTER and untold.exists():
             lifecycle.mark(delivery.order_id, Order.Attention.GOODS, Kind.ATTENTION, {})
         return False
     with transaction.atomic():
-        Order.objects.select_for_update().only("pk").get(pk=delivery.order_id)
-        mine = Delivery.objects.filter(pk=delivery.pk, fetch_at=delivery.fetch_at)
-        if not mine.update(fetch_at=None, result_encrypted=""):
+        order = Order.objects.select_for_update().only("pk", "status").get(pk=delivery.order_id)
+        if not Delivery.objects.filter(pk=delivery.pk, fetch_at=delivery.fetch_at).exists():
             return False
-        add_lines(delivery, lines)
-        lifecycle.note(delivery.order_id, Kind.DELIVERED, {"lines": len(lines)})
-        Order.objects.filter(pk=delivery.order_id, attention=Order.Attention.GOODS).update(attention="")
+        if order.status == Status.CANCELED:  # its money went back meanwhile
+            Delivery.objects.filter(pk=delivery.pk).update(fetch_at=None)
+            return False
+        _keep(delivery, lines)
     return True
+
+
+def _keep(delivery: Delivery, lines: Sequence[str], *, actor_id: int | None = None) -> None:
+    """Keep the goods of a provider. Expects the lock of the order."""
+    Delivery.objects.filter(pk=delivery.pk).update(fetch_at=None, result_encrypted="")
+    add_lines(delivery, lines)
+    lifecycle.note(delivery.order_id, Kind.DELIVERED, {"lines": len(lines)}, actor_id=actor_id)
+    Order.objects.filter(pk=delivery.order_id, attention=Order.Attention.GOODS).update(attention="")
 
 
 def _read_goods(client: Client, delivery: Delivery, remote_id: str) -> Sequence[str]:
@@ -199,24 +241,25 @@ def _read_goods(client: Client, delivery: Delivery, remote_id: str) -> Sequence[
 
 def reveal(order: Order, *, actor_id: int, way: Reveal.Way, address: str | None = None) -> list[str]:
     """Return the lines of an order that are not replaced, and note who was shown them; none where nothing came yet."""
+    return [text for _number, text in reveal_numbered(order, actor_id=actor_id, way=way, address=address)]
+
+
+def reveal_numbered(
+    order: Order, *, actor_id: int, way: Reveal.Way, address: str | None = None
+) -> list[tuple[int, str]]:
+    """Return what `reveal` does, each line with the number by which people name it."""
     delivery = Delivery.objects.filter(order=order, fetch_at=None).first()
     if delivery is None:
         return []
     lines = list(delivery.lines.filter(replaced_at=None).select_related("stock_item").order_by("position"))
     if lines:
         Reveal.objects.create(delivery=delivery, actor_id=actor_id, way=way, address=address)
-    return [read_line(line) for line in lines]
+    return [(line.position, read_line(line)) for line in lines]
 
 
 def read_line(line: DeliveredLine) -> str:
     """Return the text of a delivered line: a secret."""
     return secrets.decrypt(line.stock_item.text_encrypted if line.stock_item else line.text_encrypted)
-
-
-def find_tokens(order_ids: Collection[int]) -> dict[int, str]:
-    """Return the names under which the wire knows what was delivered, by order; nothing that is still to come."""
-    rows = Delivery.objects.filter(order__in=order_ids, fetch_at=None).values_list("order", "token")
-    return {order_id: str(token) for order_id, token in rows}
 
 
 def _complete(order: Order, *, actor_id: int | None = None) -> None:
@@ -226,9 +269,14 @@ def _complete(order: Order, *, actor_id: int | None = None) -> None:
     ending.save(order, before)
 
 
+def _count_valid(delivery: Delivery) -> int:
+    """Return how many lines the buyer has; one that was replaced counts no more."""
+    return delivery.lines.filter(replaced_at=None).count()
+
+
 def _begin(order: Order, *, actor_id: int) -> None:
     before = order.status
-    order.remains = max(order.quantity - order.delivery.lines.count(), 0)
+    order.remains = max(order.quantity - _count_valid(order.delivery), 0)
     if before == Status.PENDING:
         ending.change(order, Status.IN_PROGRESS, actor_id=actor_id)
     ending.save(order, before)

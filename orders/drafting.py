@@ -6,7 +6,7 @@ that it showed and a token, so that a moved price is never charged unseen and a 
 
 import datetime
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 
@@ -120,11 +120,7 @@ class Draft:
 
 def begin(user_id: int, values: Mapping[str, str], *, error: UserError | None = None) -> Draft:
     """Make a draft from what the page sent, or from an order to be placed again (`again`)."""
-    values = {**_repeat(user_id, values.get("again")), **values}
-    if error and error.field == "idempotency_key":
-        # A page from the browser's memory, changed and sent again: the next click means another order.
-        values["token"] = ""
-        error = UserError("This page has placed an order already. Place this one too, if you want another.")
+    values, error = renew_token({**_repeat(user_id, values.get("again")), **values}, error)
     categories = list(browsing.list_categories())
     asked = read_id(values.get("service"))
     category_id = _choose_category(categories, read_id(values.get("category")), asked)
@@ -143,14 +139,23 @@ def reprice(user_id: int, values: Mapping[str, str]) -> Draft:
     return _draft(user_id, next(iter(offers), None), values)
 
 
-def place(user_id: int, values: Mapping[str, str]) -> int:
+def renew_token(values: Mapping[str, str], error: UserError | None) -> tuple[Mapping[str, str], UserError | None]:
+    """Forget the token of a page from the browser's memory that was changed and sent again: it means another order."""
+    if error is None or error.field != "idempotency_key":
+        return values, error
+    told = UserError("This page has placed an order already. Place this one too, if you want another.")
+    return {**values, "token": ""}, told
+
+
+def place(user_id: int, values: Mapping[str, str], *, find: Callable[[str], Service] = placing.find_service) -> int:
     """Place the order that the page sent, at the rate that it showed; return its id, once for a double click.
 
-    Raises UserError; nothing is changed then. Opens the transaction itself.
+    `find` returns what is on sale under an id: services and products are told apart. Raises UserError; nothing is
+    changed then. Opens the transaction itself.
     """
     key, rate = f"page:{read_token(values)}", _read_rate(values)
     try:
-        request = forms.parse_order(placing.find_service(values.get("service", "")), values)
+        request = forms.parse_order(find(values.get("service", "")), values)
     except UserError:
         # The first click may have been the last order before the service went off sale.
         placed = placing.find_placed(user_id, key, values.get("service", ""), values)

@@ -140,7 +140,8 @@ def cancel_way(order: Order, taker: Taker | None) -> Way:
 
 def takes_cancels(order: Order, taker: Taker) -> bool:
     """Tell whether a cancel of an accepted order can be forwarded: we sell it so, and its provider has the action."""
-    if not order.service.cancel or taker.cancel is False:
+    # Under its id a provider has another order among those that its cancel is about (PROTOCOL 3.9).
+    if order.service.is_product or not order.service.cancel or taker.cancel is False:
         return False
     try:
         return dialect(taker.dialect, taker.overrides).cancel != "none"

@@ -18,8 +18,8 @@ from django.utils import timezone
 
 from accounts import api_keys, ledger
 from accounts.api_keys import UsedKey
-from accounts.errors import UserError
-from accounts.money import plain
+from accounts.errors import NotEnoughFundsError, UserError
+from accounts.money import LARGEST_AMOUNT, plain
 from accounts.requests import read_id
 from catalog import pricing
 from catalog.models import Service
@@ -97,9 +97,11 @@ def place_order(
         price = pricing.quote(terms, request.units)
         if quoted_rate is not None and quoted_rate != price.rate:
             raise PriceMovedError(quoted_rate, price.rate)
+        if max(price.charge, price.cost) >= LARGEST_AMOUNT:  # no balance is so large, and no column
+            raise NotEnoughFundsError
         said = _tell(request, terms, price) | (_tell_key(api_key, idempotency_key) if api_key else {})
-        if request.service.is_product:
-            delivering.check_stock(terms, request.units)
+        if request.service.is_product and terms.provider_id is not None:
+            delivering.check_stock(request.service.pk, request.units)
         placed = _insert(_values(user_id, request, terms, price) | {"id": order_id, "event": json.dumps(said)})
         if terms.provider_id is None:
             delivering.hand_over(placed)
@@ -187,15 +189,19 @@ def _placed_before(user_id: int, key: str, digest: str) -> int:
     return before.order_id
 
 
-def find_placed(user_id: int, key: str, service_text: str, values: Mapping[str, str]) -> int | None:
+def find_placed(
+    user_id: int, key: str, service_text: str, values: Mapping[str, str], *, is_product: bool | None = None
+) -> int | None:
     """Return the order that this key placed with this very request, although it could not be placed any more.
 
     A service that was switched off or got other limits since, or a day that has passed, must not make a repeated call
-    look refused: its sender would take the order for lost and give the money back. None when the key is new or the
-    request another one.
+    look refused: its sender would take the order for lost and give the money back. None when the key is new, the
+    request another one, or the order not of the kind that is wanted (None: of either).
     """
     before = PlacedOnce.objects.filter(user_id=user_id, key=key).select_related("order__service").first()
     if before is None or read_id(service_text) != before.order.service_id:
+        return None
+    if is_product not in {None, before.order.service.is_product}:
         return None
     return before.order_id if is_repeated(before.order.service, values, before.digest) else None
 

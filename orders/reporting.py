@@ -9,6 +9,7 @@ from django.db.models import QuerySet, Sum
 from django.utils import timezone
 
 from accounts.money import DOWN, EXACT, round_charge
+from catalog.models import Product
 from orders import lifecycle
 from orders.models import Dispatch, Order
 
@@ -58,6 +59,11 @@ def find_stuck(now: datetime.datetime | None = None) -> QuerySet[Order]:
     """Return the orders that were placed more than a day ago and are still on their way."""
     before = (now or timezone.now()) - STUCK_AFTER
     return Order.objects.exclude(status__in=lifecycle.ENDED).filter(created_at__lt=before)
+
+
+def find_undelivered() -> QuerySet[Order]:
+    """Return the open orders of products that staff deliver by hand."""
+    return Order.objects.exclude(status__in=lifecycle.ENDED).filter(service__product__source=Product.Source.HAND)
 
 
 def read_spending(since: datetime.datetime) -> dict[int, Decimal]:

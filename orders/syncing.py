@@ -207,9 +207,10 @@ def _look_at(provider: Provider, client: Client, batch: Mapping[str, Due], size:
     if answers.singles_only:
         logger.warning("provider %s answers no batches: asked for single orders for a while", provider)
         Provider.objects.filter(pk=provider.pk).update(single_until=timezone.now() + SINGLE_FOR)
-    _apply(provider, batch, answers)
     if products:
+        # First: what its buyer sees completed has its goods on their way, wherever a crash stops this.
         _take_goods(batch, answers)
+    _apply(provider, batch, answers)
     return len(batch)
 
 
@@ -265,7 +266,9 @@ def read_report(provider: Provider, answer: StatusReport | ProductReport, order:
     if answer.charge is not None and answer.charge >= 0:
         cost = round_charge(EXACT.multiply(answer.charge, provider.exchange_rate))
     if isinstance(answer, ProductReport):
-        return lifecycle.Report(status=answer.status, word=answer.word, remains=answer.remains, cost=cost)
+        # What remains is said of a partial order alone (PROTOCOL 3.9).
+        remains = 0 if answer.remains is None and answer.status == Order.Status.COMPLETED else answer.remains
+        return lifecycle.Report(status=answer.status, word=answer.word, remains=remains, cost=cost)
     done = answer.posts if answer.runs is None else answer.runs
     return lifecycle.Report(
         status=answer.status,

@@ -91,8 +91,7 @@ def _tell(order: Order, event: OrderEvent, returned: OrderEvent | None) -> Step:
             event.created_at, _("Placed and paid"), sum=_price_sum(event.data), detail=_tell_placing(order, event)
         )
     if event.kind == Kind.DELIVERED:
-        lines = ngettext("%(count)d line handed over", "%(count)d lines handed over", event.data["lines"])
-        return Step(event.created_at, lines % {"count": event.data["lines"]}, tone=Status.COMPLETED)
+        return Step(event.created_at, _tell_lines(event.data), tone=Status.COMPLETED)
     if event.kind == Kind.ACCEPTED:
         return Step(event.created_at, _("Accepted for delivery"), tone=Status.PROCESSING)
     status = str(event.data.get("to", ""))
@@ -107,6 +106,14 @@ def _tell(order: Order, event: OrderEvent, returned: OrderEvent | None) -> Step:
         sum=_return_sum(order, returned) if returned else "",
         detail=_detail(order, status, returned),
     )
+
+
+def _tell_lines(said: Mapping[str, int]) -> str:
+    """Say how many lines of a product were handed over, or replaced others."""
+    number = {"count": said["lines"]}
+    if "replacement" in said:
+        return ngettext("%(count)d line replaced", "%(count)d lines replaced", said["lines"]) % number
+    return ngettext("%(count)d line handed over", "%(count)d lines handed over", said["lines"]) % number
 
 
 def _tell_placing(order: Order, event: OrderEvent) -> str:

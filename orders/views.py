@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts.errors import UserError
 from accounts.requests import CustomerRequest, read_id, read_search, read_values
 from catalog import favourites
-from orders import browsing, drafting, massing, prompting, timeline, wishing
+from orders import browsing, drafting, massing, prompting, timeline, views_products, wishing
 from orders.drafting import Draft
 from orders.models import Order
 
@@ -118,12 +118,14 @@ def ask(request: CustomerRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def order(request: CustomerRequest, order_id: int) -> HttpResponse:
     """Show an order; a POST asks for its refill or its cancel (`wish`) and leads back here."""
-    mine = Order.objects.select_related("service").filter(user=request.user)
+    mine = Order.objects.select_related("service__product").filter(user=request.user)
     if request.method == "POST":
         _wish(request, [get_object_or_404(mine, pk=order_id).pk])
         if not request.htmx:
             return HttpResponseRedirect(request.path, status=303)
     own = get_object_or_404(mine, pk=order_id)
+    if own.service.is_product:
+        return views_products.show_order(request, own)
     row = wishing.choices([own])[0]
     context = {
         "order": own,

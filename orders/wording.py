@@ -19,6 +19,7 @@ WHY = {
     "quantity_too_high": gettext_lazy("The quantity was too high."),
     "quantity_invalid": gettext_lazy("The quantity was not accepted."),
     "comments_invalid": gettext_lazy("The comments were not accepted."),
+    "require_invalid": gettext_lazy("What you entered was not accepted."),
     # Refills.
     "refill_not_supported": gettext_lazy("This service cannot be refilled."),
     "refill_too_early": gettext_lazy("It was too early for a refill. You can ask again later."),

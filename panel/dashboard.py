@@ -14,9 +14,9 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.admin_pages import amount, change_url
 from accounts.models import User
-from catalog import admin_syncs, connecting
+from catalog import admin_syncs, connecting, stock
 from catalog.models import Provider, Service, Sync
-from orders import auditing, reporting, resolving
+from orders import auditing, replacing, reporting, resolving
 from orders.models import Dispatch, Order
 from panel import watching
 from panel.admin_watching import tell_balance
@@ -26,7 +26,7 @@ WEEK = datetime.timedelta(days=7)
 MOST_DIFFERENCES = 20
 
 # The pages that are no model's list.
-OWN_PAGES = frozenset({"provider_health"})
+OWN_PAGES = frozenset({"provider_health", "admin:orders_delivery_hand"})
 
 # Title, icon, address and the permission that is needed to see it.
 PAGES: tuple[tuple[str | Promise, tuple[tuple[str | Promise, str, str, str], ...]], ...] = (
@@ -35,6 +35,9 @@ PAGES: tuple[tuple[str | Promise, tuple[tuple[str | Promise, str, str, str], ...
         (
             (_("Orders"), "list_alt", "orders_order", "orders.view_order"),
             (_("Needs you"), "front_hand", "orders_dispatch", "orders.view_dispatch"),
+            (_("By hand"), "redeem", "admin:orders_delivery_hand", "orders.view_order"),
+            (_("Deliveries"), "package_2", "orders_delivery", "orders.view_delivery"),
+            (_("Replacements"), "published_with_changes", "orders_replacement", "orders.view_replacement"),
             (_("Webhooks"), "webhook", "orders_webhookendpoint", "orders.view_webhookendpoint"),
         ),
     ),
@@ -42,6 +45,8 @@ PAGES: tuple[tuple[str | Promise, tuple[tuple[str | Promise, str, str, str], ...
         _("Catalogue"),
         (
             (_("Services"), "sell", "catalog_service", "catalog.view_service"),
+            (_("Products"), "redeem", "catalog_product", "catalog.view_product"),
+            (_("Uploads of stock"), "inventory", "catalog_stockbatch", "catalog.view_stockbatch"),
             (_("Categories"), "category", "catalog_category", "catalog.view_category"),
             (_("Markups"), "percent", "catalog_markup", "catalog.view_markup"),
             (_("Custom rates"), "loyalty", "catalog_customrate", "catalog.view_customrate"),
@@ -133,7 +138,18 @@ def list_needs(request: HttpRequest, watched: list[Watched]) -> list[Need]:
         needs += [
             Need(_("Orders to be looked at"), marked, f"{orders}?attention=any"),
             Need(_("Open for more than a day"), reporting.find_stuck().count(), f"{orders}?attention=stuck"),
+            Need(
+                _("To be delivered by hand"),
+                reporting.find_undelivered().count(),
+                find_url("admin:orders_delivery_hand"),
+            ),
         ]
+    if request.user.has_perm("orders.view_replacement"):
+        replacements = f"{list_url('orders_replacement')}?status__exact=open"
+        needs.append(Need(_("Replacements to answer"), replacing.count_open(), replacements))
+    if request.user.has_perm("catalog.view_product"):
+        low = stock.find_low().count()
+        needs.append(Need(_("Products low on stock"), low, f"{list_url('catalog_product')}?stock=low"))
     if request.user.has_perm("catalog.view_provider"):
         used = [one for one in watched if one.provider.enabled]
         paused = sum(connecting.is_paused(one.provider) for one in used)
@@ -190,7 +206,7 @@ def list_pages(request: HttpRequest) -> list[dict[str, Any]]:
     ]
     for title, pages in PAGES:
         items = [
-            {"title": label, "icon": icon, "link": find_url(name), **badge(name)}
+            {"title": label, "icon": icon, "link": find_url(name), **badge(name), **mark(request, name)}
             for label, icon, name, permission in pages
             if request.user.has_perm(permission)
         ]
@@ -205,6 +221,12 @@ def badge(name: str) -> dict[str, str]:
         return {}
     waiting = Dispatch.objects.filter(state__in=resolving.RESOLVABLE).count()
     return {"badge": str(waiting), "badge_variant": "danger"} if waiting else {}
+
+
+def mark(request: HttpRequest, name: str) -> dict[str, bool]:
+    """Leave the list of deliveries unmarked on the page for those by hand, which lies below it."""
+    by_hand = name == "orders_delivery" and request.path.startswith(find_url("admin:orders_delivery_hand"))
+    return {"active": False} if by_hand else {}
 
 
 def find_url(name: str) -> str:

@@ -1,4 +1,6 @@
-"""What a webhook says: what happened, and the order in the very words of the action `status` (PROTOCOL 3).
+"""What a webhook says: what happened, and the order in the very words of the action that tells of it (PROTOCOL 3).
+
+That is `status`, and `product_order_status` of a product: goods are in no webhook.
 
 Written once, at the first attempt, from the event and from the order as it then is, which may be further than the event
 was: `change`, `refund`, `refill` and `cancel` tell of the event itself, all else of the order.
@@ -12,6 +14,7 @@ from typing import Any
 import orjson
 from django.conf import settings
 
+from orders import answering
 from orders.models import Order, OrderEvent, Refill, WebhookDelivery
 
 Kind = OrderEvent.Kind
@@ -38,9 +41,14 @@ def name_message(delivery: WebhookDelivery) -> str:
 def describe(delivery: WebhookDelivery) -> str:
     """Write the body of a delivery, JSON; its event and order are read where they are not loaded."""
     created = delivery.event.created_at if delivery.event else delivery.created_at
-    said: dict[str, Any] = _describe_order(delivery.order) if delivery.order else {"endpoint": delivery.endpoint_id}
+    order = delivery.order
+    products = answering.read_products(order.user_id, [order.pk]) if order else []
+    if order and products:
+        said: dict[str, Any] = {"order": order.pk, **answering.describe(products[0])}
+    else:
+        said = _describe_order(order) if order else {"endpoint": delivery.endpoint_id}
     if delivery.event:
-        said |= _describe_event(delivery.event)
+        said |= _describe_event(delivery.event, is_product=bool(products))
     message = {
         "type": TYPES[delivery.kind],
         "id": name_message(delivery),
@@ -61,11 +69,13 @@ def _describe_order(order: Order) -> dict[str, Any]:
     }
 
 
-def _describe_event(event: OrderEvent) -> dict[str, Any]:
+def _describe_event(event: OrderEvent, *, is_product: bool) -> dict[str, Any]:
     """Tell the event's own figures; why a provider refused something stays between us and the provider."""
     said = event.data
     if event.kind == Kind.STATUS:
-        return {"change": {"from": said["from"], "to": said["to"]}}
+        words = (said["from"], said["to"])
+        before, after = map(answering.word, words) if is_product else words
+        return {"change": {"from": before, "to": after}}
     if event.kind == Kind.REFUNDED:
         return {"refund": {"amount": f"{Decimal(said['amount']):.5f}", "total": f"{Decimal(said['refunded']):.5f}"}}
     if event.kind == Kind.REFILL:

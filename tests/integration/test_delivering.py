@@ -252,6 +252,39 @@ def test_goods_that_do_not_come_are_asked_for_again_and_told_to_staff(
     assert order.attention == ""
 
 
+def test_goods_of_an_order_whose_money_went_back_are_not_handed_over(
+    customer: User, fund: Fund, seller: Provider, sandbox: Sandbox, make_product: MakeProduct
+) -> None:
+    fund(customer, "10")
+    order = buy(customer, make_product(provider=seller, remote_id="7").pk)
+    forwarding.forward_all()
+    remote_id = order.dispatches.get().remote_id
+    sandbox.warehouse.set_order(remote_id, status="Completed", remains=0)
+    syncing.sync_all(everything=True)
+    sandbox.warehouse.set_order(remote_id, status="Canceled")
+    syncing.sync_all(everything=True)
+    Order.objects.get(pk=order.pk, status=Status.CANCELED, refunded=Decimal("2.5"))
+    assert delivering.fetch_all() == 0
+    assert shown(order, customer) == []
+    assert delivering.due_providers() == []
+
+
+def test_goods_are_fetched_no_faster_than_the_provider_allows(
+    customer: User, fund: Fund, seller: Provider, sandbox: Sandbox, make_product: MakeProduct
+) -> None:
+    fund(customer, "100")
+    product = make_product(provider=seller, remote_id="7")
+    orders = [buy(customer, product.pk) for _ in range(8)]
+    forwarding.forward_all()
+    for order in orders:
+        sandbox.warehouse.set_order(order.dispatches.get().remote_id, status="Completed", remains=0)
+    syncing.sync_all(everything=True)
+    Provider.objects.update(calls_per_minute=120)
+    fetched = delivering.fetch_all()
+    assert 0 < fetched < 8
+    assert Delivery.objects.filter(fetch_at=None).count() == fetched
+
+
 def test_a_product_is_no_service_and_a_service_no_product(make_product: MakeProduct, service: object) -> None:
     with pytest.raises(UserError, match="Incorrect service ID"):
         placing.find_service(str(make_product().pk))

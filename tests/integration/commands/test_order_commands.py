@@ -116,6 +116,18 @@ def test_the_demos_orders_come_to_believable_ends(sandbox: Sandbox, var_dir: Pat
     assert auditing.find_differences() == []
 
 
+@pytest.mark.django_db(transaction=True)
+def test_the_demo_sells_products_from_everywhere(sandbox: Sandbox, var_dir: Path) -> None:
+    sandbox.configure(has_products=True)
+    for _ in range(2):
+        run("seed_demo", "--sandbox-url", sandbox.url)
+    run("forward_orders")
+    sold = Order.objects.filter(service__is_product=True)
+    told = sorted(sold.values_list("service__product__source", "status"))
+    assert told == [("hand", "Pending"), *[("provider", "Processing")] * 3, ("stock", "Completed")]
+    assert Provider.objects.get().dialect_overrides["products"] is True
+
+
 def test_a_database_of_ones_own_is_not_seeded_by_accident(settings: LazySettings, var_dir: Path) -> None:
     settings.EMBEDDED = False
     with pytest.raises(CommandError, match="--yes"):

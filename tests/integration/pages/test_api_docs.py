@@ -10,13 +10,15 @@ import pytest
 from django.test import Client
 from jsonschema_rs import Draft202012Validator
 
+from accounts.models import User
 from orders.forms import FORMS
 from orders.models import Order, OrderEvent, WebhookDelivery
 from orders.webhooks import describing, sending
 from panel.api import documentation
 from panel.api.actions import ACTIONS
 from panel.api.openapi import DOCUMENT
-from tests.conftest import MakeService
+from tests.conftest import Fund, MakeProduct, MakeService, Place
+from tests.contract import shop
 from tests.integration.pages.reading import Reader, find_texts, read
 
 pytestmark = pytest.mark.django_db
@@ -130,7 +132,12 @@ SAID = {
 }
 
 
-def test_the_webhooks_that_it_shows_are_those_that_are_sent(page: Reader) -> None:
+def test_the_webhooks_that_it_shows_are_those_that_are_sent(
+    page: Reader, customer: User, fund: Fund, make_product: MakeProduct, place: Place
+) -> None:
+    fund(customer, "100")
+    shop.trade_products(customer, shop.shelve(make_product), place)
+    delivered = Order.objects.get(pk=201)
     content = DOCUMENT["webhooks"]["event"]["post"]["requestBody"]["content"]["application/json"]
     shown = [example["value"] for example in content["examples"].values()]
     assert [value["type"] for value in shown] == list(describing.TYPES.values())
@@ -138,7 +145,7 @@ def test_the_webhooks_that_it_shows_are_those_that_are_sent(page: Reader) -> Non
     for value, kind in zip(shown, describing.TYPES, strict=True):
         delivery = WebhookDelivery(pk=int(value["id"].removeprefix("msg_")), kind=kind, endpoint_id=1, created_at=NOON)
         if kind != describing.PING:
-            delivery.order = ORDER
+            delivery.order = delivered if kind == OrderEvent.Kind.DELIVERED else ORDER
             delivery.event = OrderEvent(kind=kind, data=SAID.get(OrderEvent.Kind(kind), {}), created_at=NOON)
         assert json.loads(describing.describe(delivery)) == value
         valid.validate(value)

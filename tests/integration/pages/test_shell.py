@@ -17,6 +17,7 @@ PRIVATE = [
     "/orders/",
     "/orders/1/",
     "/services/",
+    "/products/",
     "/statement/",
     "/api/",
     "/account/email/",
