@@ -1,11 +1,14 @@
 """The demo shop: a customer with money, a member of staff, and some believable orders at the sandbox provider.
 
+Beside its services there are products from everywhere that they can come from (catalog.models.Product.Source).
 Everything is made once and left alone after that, so that what visitors change stays. Orders go through the real verbs
-and are sent by the running workers; the fragments of their links tell the sandbox how to end them (its module says).
+and are sent by the running workers; the fragments of their links, and of what their products require, tell the sandbox
+how to end them (its module says).
 """
 
 import json
 import secrets
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,12 +16,15 @@ from typing import Any
 from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 
 from accounts import customers
 from accounts.errors import UserError
 from accounts.models import User
-from catalog import adding, connecting, importing
-from catalog.models import CustomRate, Markup, Provider, Route, Service
+from catalog import adding, connecting, importing, selling, stock
+from catalog.models import Category, CustomRate, Markup, Product, Provider, Route, Service
+from catalog.providers.errors import ProviderError
+from catalog.selling import Offer
 from orders import forms, placing
 from orders.models import Order
 
@@ -47,6 +53,40 @@ ORDERS: tuple[tuple[str, dict[str, str]], ...] = (
     ("6", {"username": "reading.room", "min": "20", "max": "40", "posts": "3", "delay": "5"}),
 )
 
+# What is to be known of the sandbox's dialect.
+SELLS_PRODUCTS = {"products": True, "result_product": True}
+LICENCE, SETTING_UP = "Invoice printer, licence for one computer", "Your online shop set up by hand"
+# Of our own: the name, what else it is, and what a customer would have ordered.
+OWN: tuple[tuple[str, dict[str, Any], dict[str, str]], ...] = (
+    (
+        LICENCE,
+        {
+            "source": Product.Source.STOCK,
+            "max": 5,
+            "own_rate": Decimal("7.90"),
+            "extra": {"warranty_days": 14, "unit_cost": Decimal("4.10"), "low_stock": 10},
+        },
+        {"quantity": "2"},
+    ),
+    (
+        SETTING_UP,
+        {
+            "source": Product.Source.HAND,
+            "max": 1,
+            "own_rate": Decimal(35),
+            "extra": {"kind": Product.Kind.SERVICE, "require": "Address of your shop"},
+        },
+        {"quantity": "1", "require": "https://shop.example.org/"},
+    ),
+)
+STOCK_LINES = 25
+# Their product id at the sandbox, and what a customer would have asked for.
+PRODUCT_ORDERS: tuple[tuple[str, dict[str, str]], ...] = (
+    ("7", {"quantity": "3"}),
+    ("12", {"quantity": "2", "require": "demo@example.org#partial"}),
+    ("8", {"quantity": "1", "require": "reading-room.example#canceled"}),
+)
+
 
 def seed(sandbox_url: str) -> dict[str, Any]:
     """Make whatever the demo shop lacks and return its logins, which are kept in VAR_DIR/demo.json.
@@ -55,6 +95,8 @@ def seed(sandbox_url: str) -> dict[str, Any]:
     """
     provider = _seed_provider(sandbox_url)
     importing.import_services(provider)
+    _import_products(provider)
+    _seed_products()
     file = Path(settings.VAR_DIR) / "demo.json"
     logins = json.loads(file.read_text()) if file.exists() else {}
     customer = _seed_customer(logins)
@@ -64,6 +106,8 @@ def seed(sandbox_url: str) -> dict[str, Any]:
     if not Order.objects.filter(user=customer).exists():
         _seed_rules(provider)
         _seed_orders(provider, customer)
+    if not Order.objects.filter(user=customer, service__is_product=True).exists():
+        _seed_product_orders(provider, customer)
     return logins
 
 
@@ -78,6 +122,14 @@ def _seed_provider(url: str) -> Provider:
         provider.save(update_fields=["api_url"])
     connecting.read_balance(provider)
     return provider
+
+
+def _import_products(provider: Provider) -> None:
+    """Put the sandbox's products on sale, and remember that it has some; one that was started without has none."""
+    provider.dialect_overrides = {**SELLS_PRODUCTS, **provider.dialect_overrides}
+    with suppress(ProviderError):
+        importing.import_services(provider, is_product=True)
+        provider.save(update_fields=["dialect_overrides"])
 
 
 def _seed_customer(logins: dict[str, Any]) -> User:
@@ -121,7 +173,7 @@ def _seed_prices(provider: Provider, customer: User) -> None:
     if visits is None:
         return
     CustomRate.objects.get_or_create(user=customer, service=visits, defaults={"rate": CUSTOM_RATE})
-    second = provider.services.filter(remote_id="3", vanished_at=None).first()
+    second = provider.services.filter(remote_id="3", is_product=False, vanished_at=None).first()
     if second is not None and visits.routes.count() == 1:
         Route.objects.create(service=visits, provider_service=second, position=2)
 
@@ -143,10 +195,45 @@ def _seed_orders(provider: Provider, customer: User) -> None:
             continue
 
 
+def _seed_products() -> None:
+    """Make the products of our own, and lines for the one that is sold from stock."""
+    for name, own, _order in OWN:
+        if Service.objects.filter(name=name, is_product=True).exists():
+            continue
+        category = Category.objects.get_or_create(name="Our own")[0]
+        product = selling.add_product(Offer(name=name, category=category, min=1, **own))
+        if product.source == Product.Source.STOCK:
+            lines = "\n".join(f"{secrets.token_hex(4)}-{secrets.token_hex(4)}".upper() for _ in range(STOCK_LINES))
+            stock.upload(product, lines, actor_id=None)
+
+
+def _seed_product_orders(provider: Provider, customer: User) -> None:
+    """Order products from everywhere: one is handed over at once, one waits for staff, the others are forwarded."""
+    remote = {route.provider_service.remote_id: route.service for route in _find_product_routes(provider)}
+    own = {service.name: service for service in Service.objects.filter(is_product=True, routes=None, enabled=True)}
+    wanted = [(own.get(name), values) for name, _own, values in OWN]
+    wanted += [(remote.get(remote_id), values) for remote_id, values in PRODUCT_ORDERS]
+    for number, (service, values) in enumerate(wanted):
+        if service is None:
+            continue
+        try:
+            request = forms.parse_order(service, values)
+            placing.place_order(customer.pk, request, idempotency_key=f"demo-product:{number}")
+        except UserError:
+            # As above; or the customer, who is anybody, has spent it all.
+            continue
+
+
+def _find_product_routes(provider: Provider) -> QuerySet[Route]:
+    """Return the routes of the products on sale that come from the provider first."""
+    routes = Route.objects.filter(provider_service__provider=provider, provider_service__is_product=True, position=1)
+    return routes.filter(service__enabled=True).select_related("service__product", "provider_service")
+
+
 def _find_service(provider: Provider, remote_id: str) -> Service | None:
     """Return the service on sale whose first route is a service of the provider."""
     routes = Route.objects.filter(
         provider_service__provider=provider, provider_service__remote_id=remote_id, position=1
     )
-    route = routes.select_related("service").filter(service__enabled=True).first()
+    route = routes.select_related("service").filter(service__enabled=True, service__is_product=False).first()
     return route.service if route else None

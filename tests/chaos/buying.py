@@ -14,12 +14,14 @@ from django.db import connections
 
 from accounts.errors import UserError
 from orders import cancels, forms, placing, refills
+from orders.forms import OrderRequest
 from orders.models import Order
-from tests.chaos.plan import Plan, Purchase
+from tests.chaos.plan import Plan, ProductPurchase, Purchase
 from tests.chaos.shop import Shop
 
 # How often a customer looks whether a refill may be asked for.
 REFILL_EVERY = 1.0
+SOLD_OUT = {"Out of stock", "Not enough stock"}
 
 
 @dataclass
@@ -45,6 +47,9 @@ class Customer:
         for purchase in plan.purchases:
             if purchase.customer == number:
                 self.plan(purchase.at, partial(self.buy, purchase))
+        for product in plan.products:
+            if product.customer == number:
+                self.plan(product.at, partial(self.buy_product, product))
 
     def plan(self, at: float, act: Callable[[float], None]) -> None:
         """Remember to do something; acts are given the time for which they were planned."""
@@ -64,12 +69,28 @@ class Customer:
             connections.close_all()
 
     def buy(self, purchase: Purchase, at: float) -> None:
-        """Place an order, twice under one key where the plan says so, and remember its wishes."""
+        """Place an order of a service, and remember the wish for a refill."""
         service = self.shop.services[purchase.service]
         values = {"link": purchase.link, "quantity": str(service.min * purchase.times)}
         if purchase.runs > 1 and service.dripfeed:
             values |= {"runs": str(purchase.runs), "interval": "1"}
-        request = forms.parse_order(service, values)
+        order_id = self.place(purchase, forms.parse_order(service, values), at)
+        if purchase.refill and service.refill:
+            self.plan(at + REFILL_EVERY, partial(self.refill, order_id))
+
+    def buy_product(self, purchase: ProductPurchase, at: float) -> None:
+        """Place an order of a product; that it has run out is no failure."""
+        ware = self.shop.wares[purchase.ware]
+        values = {"quantity": str(purchase.quantity), "require": purchase.require}
+        try:
+            self.place(purchase, forms.parse_order(ware, values), at)
+        except UserError as error:
+            if error.text not in SOLD_OUT:
+                raise
+            self.takings.said[error.text] += 1
+
+    def place(self, purchase: Purchase | ProductPurchase, request: OrderRequest, at: float) -> int:
+        """Send a request once, or twice under its key, and remember what it came to and the wish to cancel it."""
         ids = {
             placing.place_order(self.user_id, request, idempotency_key=f"chaos-{purchase.number}")
             for _ in range(1 + purchase.twice)
@@ -81,8 +102,7 @@ class Customer:
         self.takings.placed_at[purchase.number] = time.monotonic() - self.start
         if purchase.cancel_after is not None:
             self.plan(at + purchase.cancel_after, partial(self.cancel, order_id))
-        if purchase.refill and service.refill:
-            self.plan(at + REFILL_EVERY, partial(self.refill, order_id))
+        return order_id
 
     def cancel(self, order_id: int, _: float) -> None:
         """Ask to cancel an order, whatever it is doing at the moment."""

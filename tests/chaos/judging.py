@@ -15,6 +15,7 @@ from accounts import ledger
 from accounts.money import share
 from orders import auditing
 from orders.models import Cancel, Dispatch, Order, Refill
+from tests.chaos import inspecting
 from tests.chaos.buying import Takings
 from tests.chaos.shop import PURSE, Shop
 from tests.chaos.upstreams import Upstream
@@ -55,22 +56,28 @@ class Taken:
 def judge(takings: Takings, shop: Shop, upstreams: Sequence[Upstream], *, all_settled: bool = False) -> list[Violation]:
     """Return every promise that was broken; `all_settled` where nothing may wait for anybody any more."""
     taken = read_taken(shop, upstreams)
-    orders = Order.objects.in_bulk()
+    orders = Order.objects.select_related("service__product").in_bulk()
     adds: defaultdict[int, list[Dispatch]] = defaultdict(list)
     for dispatch in Dispatch.objects.filter(command="add").order_by("pk"):
         adds[dispatch.order_id].append(dispatch)
     found = [Violation(text) for text in (*takings.errors, *auditing.find_differences())]
     found += judge_whole(takings, shop, orders, taken)
     for order in orders.values():
-        texts = [*judge_order(order, adds[order.pk], taken[order.link]), *judge_cancels(order, adds[order.pk])]
+        texts = [*judge_order(order, adds[order.pk], taken[subject(order)]), *judge_cancels(order, adds[order.pk])]
         if all_settled and order.status not in ENDED:
             texts.append(f"still {order.status} after staff decided")
         found += [Violation(text, order.pk) for text in texts]
+    found += [Violation(text) for text in inspecting.judge_stock()]
     return found + judge_refills(shop, upstreams)
 
 
+def subject(order: Order) -> str:
+    """Return what an order can be told by at a provider: its link, or what its product required."""
+    return order.link or str(order.details.get("require", ""))
+
+
 def read_taken(shop: Shop, upstreams: Sequence[Upstream]) -> defaultdict[str, list[Taken]]:
-    """Return what the providers took, by link."""
+    """Return what the providers took, by link or by what a product required."""
     taken: defaultdict[str, list[Taken]] = defaultdict(list)
     for provider, upstream in zip(shop.providers, upstreams, strict=True):
         records = upstream.orders().values()
@@ -79,6 +86,8 @@ def read_taken(shop: Shop, upstreams: Sequence[Upstream]) -> defaultdict[str, li
             parts[record["parent"]].append(record)
         for record in parts[""]:
             taken[record["link"]].append(Taken(provider.pk, record, parts[record["id"]]))
+        for record in upstream.product_orders().values():
+            taken[record["require"]].append(Taken(provider.pk, record, ()))
     return taken
 
 
@@ -89,8 +98,8 @@ def judge_whole(
     found = []
     if set(takings.orders.values()) != set(orders):
         found.append(Violation(f"customers were told of {len(takings.orders)} orders, there are {len(orders)}"))
-    strays = set(taken) - {order.link for order in orders.values()}
-    found += [Violation(f"nobody ordered {link}, but it was taken") for link in strays if taken[link]]
+    strays = set(taken) - {subject(order) for order in orders.values()}
+    found += [Violation(f"nobody ordered {stray}, but it was taken") for stray in strays if taken[stray]]
     for customer in shop.customers:
         spent = sum((order.net_charge for order in orders.values() if order.user_id == customer.pk), Decimal(0))
         if ledger.read_balance(customer.pk) != PURSE - spent:
@@ -108,6 +117,8 @@ def judge_order(order: Order, adds: Sequence[Dispatch], taken: Sequence[Taken]) 
         found.append(f"taken {len(taken)} times: {', '.join(map(str, taken))}")
     if order.attention:
         found.append(f"needs attention: {order.attention}")
+    if order.service.is_product and not adds:
+        return found + inspecting.judge_own(order)
     live = next((dispatch for dispatch in adds if dispatch.state != State.REJECTED), None)
     provider_id = live.provider_id if live else None
     found += [f"taken as {one}, which we think refused it" for one in taken if one.provider_id != provider_id]
@@ -118,6 +129,9 @@ def judge_order(order: Order, adds: Sequence[Dispatch], taken: Sequence[Taken]) 
         found += judge_sent(order, live, taken)
     else:
         found += judge_waiting(order, live, taken)
+    if order.service.is_product:
+        made = next((one for one in taken if live and one.record["id"] == live.remote_id), None)
+        found += inspecting.judge_goods(order, made.record["goods"] if made else [])
     return found
 
 

@@ -8,6 +8,8 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.chaos.weather import AT_FIRST, CHANCES, WEATHERS, Weather
+
 CUSTOMERS = 4
 SITE_MARKUP = 20  # per cent
 
@@ -21,97 +23,47 @@ class UpstreamPlan:
     dialect_overrides: dict[str, Any] = field(default_factory=dict)
 
 
+GOODS = {"products": True, "result_product": True}
 UPSTREAMS = (
-    UpstreamPlan("plain"),
-    UpstreamPlan("keys", {"remembers_keys": True}, {"idempotency_param": "idempotency_key"}),
-    UpstreamPlan("list", {"lists_orders": True}, {"list_orders": "orders"}),
+    UpstreamPlan("plain", {"has_products": True}, GOODS),
+    UpstreamPlan(
+        "keys", {"has_products": True, "remembers_keys": True}, {**GOODS, "idempotency_param": "idempotency_key"}
+    ),
+    UpstreamPlan(
+        "list",
+        {"has_products": True, "has_result_product": False, "lists_orders": True},
+        {"products": True, "list_orders": "orders"},
+    ),
 )
 # Their ids at the sandbox; service n goes to provider n, then to the one after it.
 SERVICES = (1, 2, 3, 21, 23, 62)
 LOSS_POLICIES = ("hold", "next")
 
-# Every class of PROTOCOL 4 that an order can meet; what is named twice comes twice as often.
-REFUSALS = (
-    "neworder.error.link",  # final
-    "Quantity more than maximum 10",  # final
-    "Incorrect service ID",  # failover
-    "Service is not available",  # failover
-    "Disabled service ID",  # failover
-    "Not enough funds on balance",  # operator_failover
-    "Insufficient funds",  # operator_failover
-    "Rate limit exceeded",  # later
-    "This panel is temporarily unavailable",  # later
-    "You have active order with this link. Please wait until order being completed",  # wait
-    "Failed to place order",  # ambiguous
-    "The moon is in the seventh house",  # nobody knows it
-)
-
-Rules = dict[str, dict[str, float]]
-
 
 @dataclass(frozen=True, slots=True)
-class Weather:
-    """How a provider misbehaves for a while; `seconds` is what slow and hanging answers take."""
+class Ware:
+    """One product of the shop, and its id at the sandbox where it is a provider's."""
 
-    name: str
-    rules: Rules
-    seconds: float = 1.0
+    source: str
+    remote: int = 0
 
 
-FAIR = Weather(
-    "fair",
-    {
-        "add": {"slow": 0.2, "notice": 0.1, "wrong_types": 0.1, "error": 0.12, "refuse_429": 0.02},
-        "status": {"slow": 0.2, "wrong_types": 0.2, "notice": 0.1},
-        "cancel": {"slow": 0.2, "wrong_types": 0.2},
-        "refill": {"slow": 0.2, "wrong_types": 0.2},
-    },
-    seconds=0.3,
+# Of this one a sandbox has thirty pieces, of the other one as many as are wanted.
+RUNS_OUT, ENDLESS = 8, 12
+# A provider's go, as services do, to provider n, then to the one after it.
+WARES = (
+    Ware("stock"),
+    Ware("provider", RUNS_OUT),
+    Ware("stock"),
+    Ware("provider", ENDLESS),
+    Ware("hand"),
+    Ware("provider", ENDLESS),
+    Ware("provider", RUNS_OUT),
 )
-ROUGH = Weather(
-    "rough",
-    {
-        "add": {
-            "error": 0.15,
-            "maintenance_503": 0.06,
-            "refuse_429": 0.02,
-            "hang": 0.03,
-            "slow": 0.02,
-            "reset": 0.03,
-            "accepted_500": 0.03,
-            "cut": 0.02,
-            "no_id": 0.02,
-            "garbage": 0.01,
-            "html": 0.02,
-            "http500": 0.01,
-            "empty": 0.01,
-            "cut_before": 0.02,
-        },
-        "status": {"http500": 0.1, "html": 0.1, "cut": 0.1, "hang": 0.05, "refuse_429": 0.02},
-        "balance": {"http500": 0.2, "html": 0.1},
-        "orders": {"http500": 0.2, "cut": 0.1},
-        "cancel": {"reset": 0.2, "accepted_500": 0.1, "hang": 0.05, "cut_before": 0.1},
-        "refill": {"reset": 0.2, "accepted_500": 0.1, "hang": 0.05, "cut_before": 0.1},
-        "refill_status": {"http500": 0.2, "html": 0.1},
-    },
-    seconds=2.0,
-)
-STORM = Weather(
-    "storm",
-    {
-        "add": {"hang": 0.1, "reset": 0.15, "cut": 0.1, "html": 0.05, "error": 0.3, "maintenance_503": 0.1},
-        "status": {"http500": 0.5, "cut": 0.3},
-        "balance": {"http500": 0.5},
-        "orders": {"http500": 0.5},
-        "cancel": {"hang": 0.3, "reset": 0.3},
-        "refill": {"hang": 0.3, "reset": 0.3},
-    },
-    seconds=2.0,
-)
-WEATHERS = (FAIR, ROUGH, STORM)
-# Of a provider that remembers keys doubt is cheap: there it is sent again, and may be refused the second time.
-CHANCES = ((5, 6, 1), (2, 5, 5), (4, 6, 2))
-AT_FIRST = (ROUGH, STORM, FAIR)
+# One purchase in so many is of a product.
+PRODUCTS_IN = 4
+# Of what customers will want of our own stock, how much is there at first, and how much more at half time.
+AT_FIRST_THERE, MORE_LATER = 0.5, 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +84,24 @@ class Purchase:
     def link(self) -> str:
         """Where it is to be delivered: no other order has this link."""
         return f"https://example.org/chaos/{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class ProductPurchase:
+    """One order of a product; its number is no other order's either."""
+
+    number: int
+    at: float
+    customer: int
+    ware: int
+    quantity: int
+    twice: bool
+    cancel_after: float | None
+
+    @property
+    def require(self) -> str:
+        """What a product that asks for something is told: no other order has it."""
+        return f"chaos-{self.number}@example.org"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,17 +134,25 @@ class Plan:
     seconds: float
     patience: float
     purchases: tuple[Purchase, ...]
+    products: tuple[ProductPurchase, ...]
     blows: tuple[Blow, ...]
     changes: tuple[Change, ...]
 
+    def count_wanted(self, ware: int) -> int:
+        """Return how many pieces of a product customers will want in all."""
+        return sum(purchase.quantity for purchase in self.products if purchase.ware == ware)
+
 
 def draw(seed: int, orders: int, seconds: float, *, patience: float, blows: int) -> Plan:
-    """Draw a run: so many orders and blows over so many seconds."""
+    """Draw a run: so many orders, some of products, and so many blows over so many seconds."""
+    products = orders // PRODUCTS_IN
+    services = orders - products
     return Plan(
         seed,
         seconds,
         patience,
-        tuple(_purchases(random.Random(f"{seed} purchases"), orders, seconds)),
+        tuple(_purchases(random.Random(f"{seed} purchases"), services, seconds)),
+        tuple(_product_purchases(random.Random(f"{seed} products"), services, products, seconds)),
         tuple(sorted(_blows(random.Random(f"{seed} blows"), blows, seconds), key=lambda blow: blow.at)),
         tuple(sorted(_changes(random.Random(f"{seed} changes"), seconds), key=lambda change: change.at)),
     )
@@ -195,6 +173,23 @@ def _purchases(dice: random.Random, orders: int, seconds: float) -> list[Purchas
             runs=dice.randint(2, 4) if dice.random() < 0.15 else 1,
         )
         for number, at in enumerate(times)
+    ]
+
+
+def _product_purchases(dice: random.Random, first: int, orders: int, seconds: float) -> list[ProductPurchase]:
+    """Draw orders of products, numbered from `first`."""
+    times = sorted(dice.uniform(0, seconds) for _ in range(orders))
+    return [
+        ProductPurchase(
+            number=number,
+            at=at,
+            customer=dice.randrange(CUSTOMERS),
+            ware=dice.randrange(len(WARES)),
+            quantity=dice.randint(1, 3),
+            twice=dice.random() < 0.1,
+            cancel_after=dice.choice((0.0, dice.uniform(0, 3))) if dice.random() < 0.1 else None,
+        )
+        for number, at in enumerate(times, first)
     ]
 
 

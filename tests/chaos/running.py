@@ -15,13 +15,13 @@ from django.db import connections
 from django.db.models.functions import Now
 
 from catalog.models import Provider
-from orders import doubting, resolving
-from orders.models import ChildOrder, Dispatch, Order, Refill
-from tests.chaos import judging, staffing
+from orders import delivering, doubting, resolving
+from orders.models import ChildOrder, Delivery, Dispatch, Order, Refill
+from tests.chaos import judging, staffing, warehouse
 from tests.chaos.buying import Takings, shopping
 from tests.chaos.crew import Crew, Member, hired
 from tests.chaos.judging import Violation
-from tests.chaos.plan import Blow, Change, Plan
+from tests.chaos.plan import AT_FIRST_THERE, MORE_LATER, Blow, Change, Plan
 from tests.chaos.shop import Shop, stock
 from tests.chaos.upstreams import Upstream, opened
 from tests.processes import wait_for
@@ -48,6 +48,7 @@ class Outcome:
     seconds: dict[str, float] = field(default_factory=dict)
     met: dict[str, dict[str, int]] = field(default_factory=dict)
     accepted: dict[str, int] = field(default_factory=dict)
+    products: dict[str, int] = field(default_factory=dict)
     decided: Counter[str] = field(default_factory=Counter)
     violations: list[Violation] = field(default_factory=list)
 
@@ -68,6 +69,8 @@ class Run:
             self.schedule(blow.at, partial(self.strike, blow))
         for change in plan.changes:
             self.schedule(change.at, partial(self.change, change))
+        warehouse.fill(plan, shop.wares, AT_FIRST_THERE)
+        self.schedule(plan.seconds / 2, partial(warehouse.fill, plan, shop.wares, MORE_LATER))
 
     def schedule(self, at: float, act: Callable[[], None]) -> None:
         """Remember to do something at a time."""
@@ -130,7 +133,7 @@ class Run:
             self.shop.set_rate(change.upstream, change.service, change.ours)
 
     def calm(self) -> None:
-        """End all misrule, bring the first prices back, and see that the whole crew is at work."""
+        """End all misrule, bring the first prices and new stock, and see that the whole crew is at work."""
         for upstream in self.upstreams:
             upstream.calm(self.plan.seed)
         self.shop.restore_rates()
@@ -167,7 +170,7 @@ def endure(this: Run) -> Takings:
     """Let customers buy while everything strikes, until all have done what they came for; return what they did."""
     this.start = time.monotonic()
     with shopping(this.plan, this.shop, this.start) as (takings, threads):
-        with hurrying():
+        with hurrying(), warehouse.delivering_by_hand():
             this.last()
         for thread in threads:
             thread.join()
@@ -192,6 +195,7 @@ def told(outcome: Outcome, this: Run) -> None:
         name = upstream.plan.name
         outcome.met[name] = upstream.met()
         outcome.accepted[name] = sum(not order["parent"] for order in upstream.orders().values())
+        outcome.products[name] = len(upstream.product_orders())
     outcome.bought_without_broker = sum(
         any(begin < at < end for begin, end in this.without_broker) for at in outcome.takings.placed_at.values()
     )
@@ -206,6 +210,7 @@ def settle(patience: float) -> float:
     in_doubt: set[int] | None = None
     while time.monotonic() - start < patience:
         hurry()
+        delivering.fetch_all()
         if moving():
             in_doubt = None
         elif in_doubt == (in_doubt := unclear()):
@@ -252,6 +257,7 @@ def moving() -> bool:
         or on_its_way.exists()
         or ChildOrder.objects.filter(ended_at=None).exists()
         or Refill.objects.filter(status__in=Refill.OPEN, dispatch__state=State.SENT).exists()
+        or Delivery.objects.exclude(fetch_at=None).exists()
     )
 
 
@@ -262,6 +268,7 @@ def hurry() -> None:
     Dispatch.objects.filter(poll_at__gt=now).exclude(order__status__in=ENDED).update(poll_at=now)
     ChildOrder.objects.filter(poll_at__gt=now, ended_at=None).update(poll_at=now)
     Refill.objects.filter(poll_at__gt=now).update(poll_at=now)
+    Delivery.objects.filter(fetch_at__gt=now).update(fetch_at=now)
     away = (Provider.Pause.NETWORK, Provider.Pause.DOUBT)
     Provider.objects.filter(paused_until__gt=now, pause_reason__in=away).update(paused_until=now)
     resolving.release_held()

@@ -1,4 +1,4 @@
-"""The shop that a run is made in: customers with money, and services with a route to each of two providers."""
+"""The shop that a run is made in: customers with money, services with a route to each of two providers, products."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from accounts import ledger
 from accounts.models import User
 from catalog import secrets
 from catalog.models import Category, Markup, Provider, ProviderService, Route, Service
+from tests.chaos import warehouse
 from tests.chaos.plan import CUSTOMERS, LOSS_POLICIES, SERVICES, SITE_MARKUP
 from tests.chaos.upstreams import KEY, Upstream
 
@@ -24,12 +25,14 @@ class Shop:
 
     customers: list[User]
     services: list[Service]
+    wares: list[Service]
     providers: list[Provider]
     rates: dict[tuple[int, int], Decimal]
 
     def set_rate(self, upstream: int, service: int, factor: float = 1) -> None:
         """Make our copy of a provider's rate so many times what it was at first."""
         rows = ProviderService.objects.filter(provider=self.providers[upstream], remote_id=str(service))
+        rows = rows.filter(is_product=False)
         rows.update(rate=self.rates[upstream, service] * Decimal(str(factor)))
 
     def restore_rates(self) -> None:
@@ -56,7 +59,8 @@ def stock(upstreams: Sequence[Upstream]) -> Shop:
             Route.objects.create(service=service, provider_service=remote, position=position)
         services.append(service)
     rates = {key: remote.rate for key, remote in remotes.items()}
-    return Shop([_welcome(number) for number in range(CUSTOMERS)], services, providers, rates)
+    customers = [_welcome(number) for number in range(CUSTOMERS)]
+    return Shop(customers, services, warehouse.offer(category, providers), providers, rates)
 
 
 def _know(upstream: Upstream) -> Provider:

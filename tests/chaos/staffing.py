@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from django.db.models import QuerySet
 
 from accounts.errors import UserError
-from accounts.models import User
 from orders import resolving
 from orders.models import Dispatch
-from tests.chaos.judging import read_taken
+from tests.chaos import warehouse
+from tests.chaos.judging import read_taken, subject
 from tests.chaos.shop import Shop
 from tests.chaos.upstreams import Upstream
 
@@ -21,11 +21,12 @@ def decide(shop: Shop, upstreams: Sequence[Upstream]) -> Counter[str]:
 
     What something else decides at the same moment is left to it, and to the next round.
     """
-    petra, _ = User.objects.get_or_create(username="petra", email="petra@example.org", is_staff=True)
+    petra = warehouse.clerk()
     taken = read_taken(shop, upstreams)
     ways: Counter[str] = Counter()
+    ways["delivered by hand"] = warehouse.deliver(petra.pk, everything=True)
     for dispatch in waiting():
-        there = next((one.record["id"] for one in taken[dispatch.order.link]), "")
+        there = next((one.record["id"] for one in taken[subject(dispatch.order)]), "")
         try:
             ways[_decide(dispatch, there, petra.pk)] += 1
         except UserError as error:

@@ -9,10 +9,12 @@ from typing import Any
 
 import requests
 
-from tests.chaos.plan import REFUSALS, SERVICES, UPSTREAMS, UpstreamPlan, Weather
+from tests.chaos.plan import RUNS_OUT, SERVICES, UPSTREAMS, UpstreamPlan
+from tests.chaos.weather import REFUSALS, Weather
 from tests.processes import ROOT, environment, kill
 
 KEY = "sandbox-key"
+PLENTY = 100_000
 
 
 class Upstream:
@@ -44,14 +46,20 @@ class Upstream:
         self.tell("misrule", seed=seed, rules=weather.rules, seconds=weather.seconds, refusals=REFUSALS)
 
     def calm(self, seed: int) -> None:
-        """Behave, at the first prices."""
+        """Behave, at the first prices and with plenty in stock: what ran out waits for it in doubt."""
         self.tell("misrule", seed=seed, rules={})
         for service in self.catalogue:
             self.set_rate(service, 1)
+        self.tell("set_product", product=RUNS_OUT, fields={"inventory": PLENTY})
 
     def orders(self) -> dict[str, dict[str, Any]]:
         """Return every order that was taken here, by id; runs of a drip-feed are orders with a parent."""
         orders: dict[str, dict[str, Any]] = self.tell("orders")
+        return orders
+
+    def product_orders(self) -> dict[str, dict[str, Any]]:
+        """Return every order of a product that was taken here, by id; `goods` are the lines handed over."""
+        orders: dict[str, dict[str, Any]] = self.tell("product_orders")
         return orders
 
     def refills(self) -> dict[str, str]:

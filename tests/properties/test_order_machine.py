@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 from accounts import ledger
 from accounts.errors import UserError
 from accounts.models import User
-from catalog.models import Category, Provider, ProviderService, Route, Service
+from catalog.models import Category, Product, Provider, ProviderService, Route, Service
 from catalog.providers.replies import StatusReport
 from orders import attending, auditing, forms, lifecycle, parts, placing
 from orders.lifecycle import ENDED, Report
@@ -42,25 +42,38 @@ reports = st.builds(
 
 
 class OrderMachine(RuleBasedStateMachine):
-    """One order of 2.50, at once or spread, from placing to whatever becomes of it."""
+    """One order of 2.50, at once, spread or of a product, from placing to whatever becomes of it."""
 
     order_id = 0
 
-    @initialize(runs=st.sampled_from([1, 4, 10, 10]), taken=st.sampled_from([True, True, True, False]))
-    def place(self, *, runs: int, taken: bool) -> None:
+    @initialize(
+        runs=st.sampled_from([1, 4, 10, 10]),
+        taken=st.sampled_from([True, True, True, False]),
+        product=st.sampled_from([False, False, True]),
+    )
+    def place(self, *, runs: int, taken: bool, product: bool) -> None:
         self.before_all = transaction.savepoint()
         self.customer = User.objects.create_user("carla", "carla@example.org")
         self.staff = User.objects.create_user("petra", "petra@example.org")
         ledger.deposit(self.customer.pk, DEPOSIT, reference="in")
         service = Service.objects.create(
-            category=Category.objects.create(name="C"), name="S", min=1, max=1000, dripfeed=True
+            category=Category.objects.create(name="C"),
+            name="S",
+            min=1,
+            max=1000,
+            dripfeed=not product,
+            is_product=product,
         )
         provider = Provider.objects.create(name="P", api_url="http://127.0.0.1/", key_encrypted="")
+        rate = CHARGE / 1000 if product else CHARGE
         remote = ProviderService.objects.create(
-            provider=provider, remote_id="1", name="S", rate=CHARGE, min=1, max=1000
+            provider=provider, remote_id="1", name="S", rate=rate, min=1, max=1000, is_product=product
         )
         Route.objects.create(service=service, provider_service=remote)
         wish = {"link": "x", "quantity": str(1000 // runs), "runs": str(runs), "interval": "30"}
+        if product:
+            Product.objects.create(service=service, source=Product.Source.PROVIDER)
+            wish = {"quantity": "1000"}
         self.order_id = placing.place_order(self.customer.pk, forms.parse_order(service, wish))
         self.seen = self.read()
         self.taken = False

@@ -98,7 +98,8 @@ class Command(BaseCommand):
         Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)  # WhiteNoise warns where it is missing
         if self.demo and not self.stopping:
             port = str(settings.PORT + 1)
-            command = [*self.manage(), "run_sandbox", "--port", port, "--state", str(self.var_dir / "sandbox.json")]
+            state = str(self.var_dir / "sandbox.json")
+            command = [*self.manage(), "run_sandbox", "--port", port, "--state", state, "--products"]
             self.runner.start(Child("sandbox", command, grace=5.0))
             self.wait_for("the sandbox provider", lambda: self.status(settings.PORT + 1, "/") is not None)
             if not self.stopping:
