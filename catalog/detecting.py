@@ -1,11 +1,13 @@
 """Detecting how a provider speaks, from reads alone: `balance`, `services` and, once, `products` (PROTOCOL 0, 3, 10).
 
-Only what these three show is concluded. Nothing in them proves that a provider remembers idempotency keys, and to
-believe that in error would buy twice: a dialect with such a key is chosen by a person, never here.
+One that sells products is also asked for the goods of an order that nobody has: what it refuses, the order or the
+question, tells whether it knows the action. Only what all these show is concluded. Nothing in them proves that a
+provider remembers idempotency keys, and to believe that in error would buy twice: a dialect with such a key is chosen
+by a person, never here.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -27,6 +29,8 @@ LISTS = ("services", "products", "data")
 MORE_THAN_YES_OR_NO = frozenset({"2", "3"})
 ONE_DG_TYPE = "(1dg)"
 ONE_DG_DECIMALS = 4
+# An order that nobody has.
+NO_ORDER = "0"
 # What a list of this very software holds, and PerfectPanel's mostly does not.
 OUR_KEYS = frozenset({"cancel", "dripfeed", "desc"})
 
@@ -56,6 +60,7 @@ class Signs:
     boxed: bool = False
     tri_state: bool = False
     products: bool = False
+    hands_over: bool | None = None
 
 
 def detect(connection: Connection) -> Detected:
@@ -70,12 +75,20 @@ def detect(connection: Connection) -> Detected:
         trouble = ""
     except ProviderError as error:
         services, trouble = None, error.text
-    return conclude(balance, services, products=_has_products(connection), trouble=trouble)
+    products = _has_products(connection)
+    hands_over = _hands_over(connection) if products else None
+    return conclude(balance, services, products=products, hands_over=hands_over, trouble=trouble)
 
 
-def conclude(balance: Any, services: Any, *, products: bool, trouble: str = "") -> Detected:
-    """Return the dialect that fits answers as they were decoded; `trouble` says why there is no list of services."""
-    signs = _read_signs(balance, services, products=products)
+def conclude(
+    balance: Any, services: Any, *, products: bool, hands_over: bool | None = None, trouble: str = ""
+) -> Detected:
+    """Return the dialect that fits answers as they were decoded.
+
+    `hands_over` says whether it has the action `result_product`, None where that is not known; `trouble` says why there
+    is no list of services.
+    """
+    signs = replace(_read_signs(balance, services, products=products), hands_over=hands_over)
     name, why = _choose(signs)
     overrides, differences = _find_overrides(name, signs)
     unread = [_("Its service list could not be read: %s") % trouble] if trouble else []
@@ -84,7 +97,7 @@ def conclude(balance: Any, services: Any, *, products: bool, trouble: str = "") 
 
 def _ask(connection: Connection, action: str, *, times: float = 1) -> Any:
     """Return the decoded answer to a read, whatever it is; raise ProviderError when there is none."""
-    answer = _send(connection, action, times)
+    answer = _send(connection, action, {}, times)
     failure = failed_read(answer)
     if failure is not None:
         raise failure
@@ -98,12 +111,12 @@ def _ask(connection: Connection, action: str, *, times: float = 1) -> Any:
     return answer.value
 
 
-def _send(connection: Connection, action: str, times: float) -> Answer:
+def _send(connection: Connection, action: str, params: Mapping[str, str], times: float) -> Answer:
     transport = Transport()
     cap = connection.dialect.max_body_mb * MEGABYTE
     try:
         seconds = connection.read_timeout * times
-        request = connection.request(action, {})
+        request = connection.request(action, params)
         reply = transport.read(request, connect=connection.connect_timeout, read=seconds, cap=cap)
     finally:
         transport.close()
@@ -116,6 +129,16 @@ def _has_products(connection: Connection) -> bool:
     except ProviderError:
         return False
     return any("product" in row for row in _rows(value)) or value == []
+
+
+def _hands_over(connection: Connection) -> bool | None:
+    """Tell whether a provider knows `result_product`; None where its answer says neither."""
+    try:
+        answer = _send(connection, "result_product", {"order": NO_ORDER}, 1)
+    except ProviderError:
+        return None
+    condition = answer.refusal.condition if answer.refusal is not None else ""
+    return {"order_unknown": True, "bad_request": False}.get(condition)
 
 
 def _read_signs(balance: Any, services: Any, *, products: bool) -> Signs:
@@ -176,9 +199,10 @@ def _prove_one_dg(signs: Signs) -> Iterator[str]:
         yield _("It sells products and its services say nothing of canceling, as the 1DG family does.")
         if signs.decimals == ONE_DG_DECIMALS:
             yield _("It writes its balance with 4 decimals, as that family does.")
-        yield _(
-            "Whether it hands over what was bought, no reading shows: look for result_product in its documentation."
-        )
+        if signs.hands_over is None:
+            yield _(
+                "Whether it hands over what was bought, it does not say: look for result_product in its documentation."
+            )
 
 
 def _prove_smartpanel(signs: Signs) -> Iterator[str]:
@@ -202,9 +226,16 @@ def _find_overrides(name: str, signs: Signs) -> tuple[dict[str, Any], list[str]]
     if name == "perfectpanel" and signs.rows and "cancel" not in signs.keys:
         overrides["cancel"] = "none"
         findings.append(_("No service says that it can be canceled: no cancels are sent to it."))
+    if signs.products and signs.hands_over is not None:
+        overrides |= {} if signs.hands_over else {"result_product": False}
+        findings.append(
+            _("It hands over what was bought by the action result_product.")
+            if signs.hands_over
+            else _("It has no action result_product: what was bought is what its status says.")
+        )
     if name == "perfectpanel" and signs.products:
         # One that names its goods by a token would be sold as the token itself; one without the action tells staff.
-        overrides["products"] = overrides["result_product"] = True
+        overrides["products"], overrides["result_product"] = True, signs.hands_over is not False
         findings.append(_("It sells products."))
     if name == "perfectpanel" and signs.keys >= OUR_KEYS:
         findings.append(

@@ -78,7 +78,6 @@ CANCELED = [VIEWS | {"cancel": True}, COMMENTS | {"cancel": True}]
 RECORDED: list[tuple[str, Any, Any, bool, str, str]] = [
     ("smmvna", ROUND, [VIEWS, COMMENTS], True, "1dg", "It sells products and its services say nothing of canceling"),
     ("seed001", ROUND, [VIEWS, COMMENTS], True, "1dg", "It sells products and its services say nothing of canceling"),
-    # It has no result_product, and no reading tells: a person is told to look.
     ("smmdiva", ROUND, [VIEWS, COMMENTS], True, "1dg", "look for result_product in its documentation"),
     ("smmpro", ROUND, [*CANCELED, TRAFFIC], False, "perfectpanel", "Flags in its list: refill, cancel, dripfeed."),
     # It has cancel flags and no action, and no reading tells.
@@ -178,6 +177,30 @@ def test_only_reads_are_asked_and_each_of_them_once(sandbox: Sandbox) -> None:
     assert found.dialect == "perfectpanel"
     assert "It has no list of products." in found.findings
     assert [call["action"] for call in sandbox.received] == ["balance", "services", "products"]
+
+
+@pytest.mark.parametrize(
+    ("has", "overrides", "words"),
+    [
+        (True, {}, "by the action result_product"),
+        (False, {"result_product": False}, "what was bought is what its status says"),
+    ],
+)
+def test_who_sells_products_is_asked_for_the_goods_of_nobodys_order(
+    sandbox: Sandbox, *, has: bool, overrides: dict[str, Any], words: str
+) -> None:
+    sandbox.configure(has_products=True, has_result_product=has)
+    found = detecting.detect(Connection(sandbox.url, sandbox.key))
+    assert found.overrides == {"products": True, "result_product": True, **overrides}
+    assert any(words in finding for finding in found.findings)
+    assert [call["action"] for call in sandbox.received] == ["balance", "services", "products", "result_product"]
+
+
+def test_the_panel_without_result_product_is_told_from_those_with_it() -> None:
+    """As smmdiva answers (002_f802ba56adcaf7c9.txt)."""
+    found = detecting.conclude(ROUND, [VIEWS, COMMENTS], products=True, hands_over=False)
+    assert (found.dialect, found.overrides) == ("1dg", {"result_product": False})
+    assert not any("look for result_product" in finding for finding in found.findings)
 
 
 def test_a_list_that_cannot_be_read_is_a_finding_and_no_balance_an_error(sandbox: Sandbox) -> None:
