@@ -148,7 +148,7 @@ def test_lists_ask_as_many_questions_for_many_rows_as_for_few(
         "/admin/catalog/customrate/": 9,
         "/admin/accounts/user/": 9,
         "/admin/accounts/transfer/": 9,
-        "/admin/": 22,
+        "/admin/": 25,
     }
     for address, most in lists.items():
         with django_assert_max_num_queries(most):
