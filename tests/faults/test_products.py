@@ -82,8 +82,9 @@ def finish(order: Order, sandbox: Sandbox) -> list[str]:
 
 
 def pass_time() -> None:
-    """Make everything due that is put off."""
+    """Make everything due that is put off, by a rate limit as well."""
     past = timezone.now() - datetime.timedelta(seconds=1)
+    Provider.objects.update(read_turn_at=None, command_turn_at=None)
     Dispatch.objects.filter(poll_at__isnull=False).update(poll_at=past)
     Delivery.objects.filter(fetch_at__isnull=False).update(fetch_at=past)
 
@@ -211,6 +212,7 @@ def test_a_status_however_it_comes_hands_goods_over_once(order: Order, sandbox: 
         Provider.objects.update(paused_until=None, pause_reason="")
         pass_time()
         syncing.sync_all(everything=True)
+        pass_time()
         delivering.fetch_all()
     assert status(order) == (Status.COMPLETED, 0)
     assert lines(order) == goods
