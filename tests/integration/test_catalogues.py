@@ -1,6 +1,6 @@
 """Real answers and odd ones, as they come over the wire, through an import to what is on sale (PROTOCOL 3.1).
 
-`catalogues/` holds answers byte by byte: of the five panels of `shared/upstreams`, captured from them as they run with
+`catalogues/` holds answers byte by byte: of five panels that speak like the five documents, captured as they ran with
 eight services (their names are those of their dialects; three sell products as well), and one file for each oddity.
 """
 

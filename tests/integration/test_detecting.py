@@ -27,7 +27,7 @@ def conclude(balance: Any, services: Any, *, products: bool = False) -> Detected
     return found
 
 
-# What the five panels of ../shared/upstreams/ and this very panel answer; of their lists the first rows.
+# What panels that speak like the five documents and this very panel answer; of their lists the first rows.
 VIEWS = {
     "service": 1,
     "name": "Youtube views",
