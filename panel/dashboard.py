@@ -123,6 +123,11 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 def list_needs(request: HttpRequest, watched: list[Watched]) -> list[Need]:
     """Return what waits for a person, with the lists that show it; `watched` are the providers."""
+    return [*list_needs_of_orders(request), *list_needs_of_catalogue(request, watched)]
+
+
+def list_needs_of_orders(request: HttpRequest) -> list[Need]:
+    """Return what waits for a person among orders."""
     dispatches, orders = list_url("orders_dispatch"), list_url("orders_order")
     needs = []
     if request.user.has_perm("orders.view_dispatch"):
@@ -147,6 +152,12 @@ def list_needs(request: HttpRequest, watched: list[Watched]) -> list[Need]:
     if request.user.has_perm("orders.view_replacement"):
         replacements = f"{list_url('orders_replacement')}?status__exact=open"
         needs.append(Need(_("Replacements to answer"), replacing.count_open(), replacements))
+    return needs
+
+
+def list_needs_of_catalogue(request: HttpRequest, watched: list[Watched]) -> list[Need]:
+    """Return what waits for a person among products, providers and their lists."""
+    needs = []
     if request.user.has_perm("catalog.view_product"):
         low = stock.find_low().count()
         needs.append(Need(_("Products low on stock"), low, f"{list_url('catalog_product')}?stock=low"))
