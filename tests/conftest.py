@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -16,7 +17,9 @@ from catalog import secrets, stock
 from catalog.models import Category, Product, Provider, ProviderService, Route, Service
 from catalog.providers.sandbox import Sandbox, serving
 from orders import auditing, forms, placing
-from orders.models import Order
+from orders.models import Order, OrderEvent, WebhookEndpoint
+from orders.webhooks import endpoints
+from tests.receiving import Receiver, receiving
 
 Fund = Callable[[User, str], None]
 MakeService = Callable[..., Service]
@@ -90,6 +93,29 @@ def make_provider(url: str, *, key: str = "sandbox-key", name: str = "", **field
         key_hint=key[-4:],
         **fields,
     )
+
+
+@pytest.fixture
+def seller(provider: Provider, sandbox: Sandbox) -> Provider:
+    """The sandbox, which sells products, as a provider of the family whose documents have them."""
+    sandbox.configure(has_products=True)
+    Provider.objects.filter(pk=provider.pk).update(dialect="1dg")
+    provider.refresh_from_db()
+    return provider
+
+
+@pytest.fixture
+def receiver(settings: Any) -> Iterator[Receiver]:
+    """A receiver of webhooks on loopback, which they may reach here."""
+    settings.WEBHOOK_NETWORKS = [ip_network("127.0.0.0/8")]
+    with receiving() as server:
+        yield server
+
+
+@pytest.fixture
+def endpoint(customer: User, receiver: Receiver) -> WebhookEndpoint:
+    """An endpoint of the customer that is told everything."""
+    return endpoints.add_endpoint(customer.pk, receiver.url, list(OrderEvent.PUBLIC))[0]
 
 
 @pytest.fixture

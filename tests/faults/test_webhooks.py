@@ -6,10 +6,8 @@ Each race comes after the same race without its guard has been seen to go wrong.
 import datetime
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
-from ipaddress import ip_network
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -19,7 +17,7 @@ from django.utils import timezone
 from accounts.models import User
 from catalog.models import Service
 from orders import lifecycle
-from orders.models import Order, OrderEvent, WebhookDelivery, WebhookEndpoint
+from orders.models import Order, WebhookDelivery, WebhookEndpoint
 from orders.webhooks import endpoints, sending
 from orders.webhooks.reaching import Answer
 from tests.conftest import Fund, Place
@@ -30,18 +28,6 @@ from tests.receiving import Receiver, receiving
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("books")]
 State = WebhookDelivery.State
 WORKERS = 4
-
-
-@pytest.fixture
-def receiver(settings: Any) -> Iterator[Receiver]:
-    settings.WEBHOOK_NETWORKS = [ip_network("127.0.0.0/8")]
-    with receiving() as server:
-        yield server
-
-
-@pytest.fixture
-def endpoint(customer: User, receiver: Receiver) -> WebhookEndpoint:
-    return endpoints.add_endpoint(customer.pk, receiver.url, list(OrderEvent.PUBLIC))[0]
 
 
 @pytest.fixture

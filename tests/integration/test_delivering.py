@@ -24,15 +24,6 @@ Status, State = Order.Status, Dispatch.State
 KEYS = ["AAAA-1111", "BBBB-2222", "CCCC-3333"]
 
 
-@pytest.fixture
-def seller(provider: Provider, sandbox: Sandbox) -> Provider:
-    """The sandbox, which sells products, as a provider of the family whose documents have them."""
-    sandbox.configure(has_products=True)
-    Provider.objects.filter(pk=provider.pk).update(dialect="1dg")
-    provider.refresh_from_db()
-    return provider
-
-
 def buy(user: User, product_id: int, **values: str) -> Order:
     request = parse_order(placing.find_product(str(product_id)), {"quantity": "1", **values})
     return Order.objects.get(pk=placing.place_order(user.pk, request))

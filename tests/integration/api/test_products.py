@@ -30,15 +30,6 @@ WRONG = {"error": "Incorrect order ID"}
 
 
 @pytest.fixture
-def seller(provider: Provider, sandbox: Sandbox) -> Provider:
-    """The sandbox, which sells products, as a provider of the family whose documents have them."""
-    sandbox.configure(has_products=True)
-    Provider.objects.filter(pk=provider.pk).update(dialect="1dg")
-    provider.refresh_from_db()
-    return provider
-
-
-@pytest.fixture
 def key(make_product: MakeProduct, customer: User, fund: Fund) -> Service:
     """A licence key of our own stock, and the funds for it."""
     fund(customer, "100")

@@ -2,8 +2,6 @@
 
 import datetime
 import re
-from collections.abc import Iterator
-from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -12,28 +10,16 @@ from django.utils import timezone
 
 from accounts.models import User
 from catalog.models import Service
-from orders.models import OrderEvent, WebhookDelivery, WebhookEndpoint
+from orders.models import WebhookDelivery, WebhookEndpoint
 from orders.webhooks import endpoints, sending
 from tests.conftest import Fund, Place
 from tests.integration.admin.conftest import allow
 from tests.integration.pages.reading import Reader, read
-from tests.receiving import Receiver, receiving
+from tests.receiving import Receiver
 
 pytestmark = pytest.mark.django_db
 LIST = "/api/webhooks/"
 ADMIN = "/admin/orders/webhookendpoint/"
-
-
-@pytest.fixture
-def receiver(settings: Any) -> Iterator[Receiver]:
-    settings.WEBHOOK_NETWORKS = [ip_network("127.0.0.0/8")]
-    with receiving() as server:
-        yield server
-
-
-@pytest.fixture
-def endpoint(customer: User, receiver: Receiver) -> WebhookEndpoint:
-    return endpoints.add_endpoint(customer.pk, receiver.url, list(OrderEvent.PUBLIC))[0]
 
 
 @pytest.fixture

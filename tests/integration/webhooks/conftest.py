@@ -1,30 +1,12 @@
-from collections.abc import Iterator
-from ipaddress import ip_network
-from typing import Any
-
 import pytest
 from django.utils import timezone
 
 from accounts.models import User
 from catalog.models import Service
 from orders.models import Order, OrderEvent, WebhookDelivery, WebhookEndpoint
-from orders.webhooks import endpoints
 from tests.conftest import Fund, Place
-from tests.receiving import Receiver, receiving
 
 EVERYTHING = list(OrderEvent.PUBLIC)
-
-
-@pytest.fixture
-def receiver(settings: Any) -> Iterator[Receiver]:
-    settings.WEBHOOK_NETWORKS = [ip_network("127.0.0.0/8")]
-    with receiving() as server:
-        yield server
-
-
-@pytest.fixture
-def endpoint(customer: User, receiver: Receiver) -> WebhookEndpoint:
-    return endpoints.add_endpoint(customer.pk, receiver.url, EVERYTHING)[0]
 
 
 @pytest.fixture
