@@ -3,24 +3,16 @@
 Ends with 1 where a promise was broken, and shows the smallest call that broke it.
 """
 
-# The first import gives this process servers, secrets and a VAR_DIR of its own; Django's settings read them.
-from tests import environment  # isort: skip
+# The first import sets Django up, which the others need.
+from tests import alone  # isort: skip
 
 import argparse
-import os
-import signal
-import sys
 import tempfile
 from pathlib import Path
-from typing import NoReturn
 
-import django
 from django.core.management import call_command
 
-os.environ["DJANGO_SETTINGS_MODULE"] = "panel.settings"
-django.setup()
-
-from tests.fuzz import running, telling  # noqa: E402 - they need the models
+from tests.fuzz import running, telling
 
 
 def main() -> int:
@@ -32,27 +24,11 @@ def main() -> int:
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="panel-fuzz-"))
     call_command("migrate", verbosity=0)
-    say(f"the server's log: {folder / 'web.log'}")
-    outcome = running.run(options.seed, options.requests, folder, say, only=options.only)
-    say(telling.table(outcome))
+    alone.say(f"the server's log: {folder / 'web.log'}")
+    outcome = running.run(options.seed, options.requests, folder, alone.say, only=options.only)
+    alone.say(telling.table(outcome))
     return 1 if outcome.findings else 0
 
 
-def say(text: str) -> None:
-    """Write a line at once, also where nobody sits at a terminal."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
-
-
-def leave(*_: object) -> NoReturn:
-    """End in good order when told to: what was started is killed on the way out."""
-    sys.exit(143)
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, leave)
-    try:
-        code = main()
-    finally:
-        environment.pytest_unconfigure()
-    sys.exit(code)
+    alone.run(main)
